@@ -1,0 +1,150 @@
+"""The market on the device, and `build_market`: the one door from the host to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import NDArray
+
+from steelyard.errors import ConfigError, MissingDataError
+from steelyard.ledger import MONEY, TICK, TICK_MONEY
+from steelyard.types import Floats, Panel
+
+Fill = Literal["next_open", "same_close"]
+Precision = Literal["float32", "float64", "exact"]
+
+
+class Market(eqx.Module):
+    """What environments trade on: row t holds the prices of a decision taken at the close of bar t.
+
+    Attributes:
+        bid, ask: (T, N) price at which an order decided at row t sells and buys one unit. With
+            `fill="next_open"` that is the open of bar t+1; with "same_close" the close of bar t.
+        mark: (T, N) price at which holdings are valued at the close of bar t: the last observed
+            close of that asset, 0 before its listing.
+        tradable: (T, N) whether an order decided at row t can fill.
+        table: (T, D) float32 market part of the observation, the same for all environments.
+        gauges: name -> (T,) raw market-wide series that risk gates read (`turbulence`, `vix`);
+            NaN = unknown, and a gate never fires on it.
+        first: () first row on which everything is warmed up.
+        exact: prices are whole ticks counted in `MONEY` units (see `ledger`), held in float64.
+    """
+
+    bid: Float[Array, "T N"]
+    ask: Float[Array, "T N"]
+    mark: Float[Array, "T N"]
+    tradable: Bool[Array, "T N"]
+    table: Float[Array, "T D"]
+    gauges: dict[str, Float[Array, " T"]]
+    first: Int[Array, ""]
+    exact: bool = eqx.field(static=True, default=False)
+
+    @property
+    def rows(self) -> int:
+        """T, the number of rows."""
+        return int(self.mark.shape[0])
+
+    @property
+    def assets(self) -> int:
+        """N, the number of assets."""
+        return int(self.mark.shape[1])
+
+    @property
+    def money(self) -> float:
+        """Quote currency in one unit of this market's money."""
+        return MONEY if self.exact else 1.0
+
+
+def build_market(
+    panel: Panel,
+    table: NDArray[np.float32] | None = None,
+    gauges: Mapping[str, Floats] | None = None,
+    *,
+    first: int = 0,
+    fill: Fill = "next_open",
+    precision: Precision = "float32",
+    spread: float = 0.0,
+) -> Market:
+    """Move a panel to the device.
+
+    Args:
+        panel: open and close prices (T, N), NaN where not observed.
+        table: (T, D) market part of the observation (see `features.scaling`); none where omitted.
+        gauges: name -> (T,) series for risk gates.
+        first: first row on which every feature is warmed up.
+        fill: when orders fill; see `Market`.
+        precision: "float32" for training, "float64", or "exact" for scored backtests. The two
+            latter need `jax.enable_x64` around their use.
+        spread: bid-ask spread as a fraction of the price; half of it is paid on each side.
+
+    Raises:
+        ConfigError: an unknown fill or precision, a spread outside [0, 1), a table of another T.
+        MissingDataError: the panel has no row left after the warm-up, or no open prices.
+    """
+    if fill not in ("next_open", "same_close"):
+        raise ConfigError(f"no fill named `{fill}`", hint="use next_open or same_close")
+    if precision not in ("float32", "float64", "exact"):
+        raise ConfigError(
+            f"no precision named `{precision}`", hint="use float32, float64 or exact"
+        )
+    if not 0 <= spread < 1:
+        raise ConfigError(f"spread must lie in [0, 1), got {spread}")
+    rows = len(panel)
+    if first >= rows - 1:
+        raise MissingDataError(
+            f"panel `{panel.name}` has {rows} rows, but the features need {first} to warm up",
+            hint="load an earlier start, or choose features with a shorter warm-up",
+        )
+    table = np.zeros((rows, 0), np.float32) if table is None else table
+    if len(table) != rows:
+        raise ConfigError(f"the table has {len(table)} rows, the panel {rows}")
+    price, tradable = fill_prices(panel, fill)
+    mark = last_observed(panel["close"])
+    bid, ask = (in_money(price * side, precision) for side in (1 - spread / 2, 1 + spread / 2))
+    with jax.enable_x64(precision != "float32"):
+        return Market(
+            bid=jnp.asarray(bid),
+            ask=jnp.asarray(ask),
+            mark=jnp.asarray(in_money(mark, precision)),
+            tradable=jnp.asarray(tradable),
+            table=jnp.asarray(table, jnp.float32),
+            gauges={n: jnp.asarray(v, jnp.float32) for n, v in (gauges or {}).items()},
+            first=jnp.asarray(first, jnp.int32),
+            exact=precision == "exact",
+        )
+
+
+def fill_prices(panel: Panel, fill: Fill) -> tuple[Floats, NDArray[np.bool_]]:
+    """Price at which an order decided at each row fills, and whether it can.
+
+    An asset that is not observed at the decision or has no price at the fill cannot be traded;
+    its price is then 1, which nothing uses.
+    """
+    close = panel["close"]
+    price = close.copy()
+    if fill == "next_open":
+        price[:-1] = panel["open"][1:]
+        price[-1] = np.nan
+    tradable = np.isfinite(price) & np.isfinite(close)
+    return np.where(tradable, price, 1.0), tradable
+
+
+def last_observed(close: Floats) -> Floats:
+    """Each asset's last observed price, 0 before its first; nothing crosses assets."""
+    seen = np.where(np.isfinite(close), np.arange(len(close))[:, None], -1)
+    row = np.maximum.accumulate(seen, axis=0)
+    held = np.take_along_axis(close, np.maximum(row, 0), axis=0)
+    return np.where(row >= 0, held, 0.0)
+
+
+def in_money(price: Floats, precision: Precision) -> NDArray[np.floating]:
+    """Prices as the ledger of that precision holds them."""
+    if precision == "exact":
+        return np.round(price / TICK) * TICK_MONEY
+    return price.astype(precision)

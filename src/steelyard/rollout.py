@@ -1,0 +1,218 @@
+"""The only loop: a policy in an environment, step by step, as one compiled scan.
+
+This module also holds the words of the device side that meet in the loop: `Env`, `Policy`,
+`TimeStep`, `Transition` and `Live`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+State: TypeAlias = Any
+"""Whatever an environment carries from step to step: a pytree of arrays."""
+Params: TypeAlias = Any
+"""The settings of an environment: a pytree; any leaf can be vmapped."""
+Obs: TypeAlias = Any
+"""What a step stores of an observation: a pytree, enough to rebuild the vector that networks see."""
+Carry: TypeAlias = Any
+"""Memory of a policy between steps; None for policies without any."""
+Action: TypeAlias = Any
+
+
+class TimeStep(NamedTuple):
+    """What an environment answers.
+
+    Attributes:
+        obs: the observation after the step, before any reset.
+        reward: () float.
+        terminated: () bool; the episode ended for a reason inside the market (bankrupt).
+        truncated: () bool; the episode ended for a reason outside of it (end of data or window).
+        info: facts for people, such as the account; never an input of a policy.
+    """
+
+    obs: Obs
+    reward: Float[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
+    info: dict[str, Array]
+
+
+class Space(NamedTuple):
+    """The actions of an environment: a box of `shape` in [low, high], or `choices` numbered from 0."""
+
+    shape: tuple[int, ...] = ()
+    low: float = -1.0
+    high: float = 1.0
+    choices: int = 0
+
+
+class Env(Protocol):
+    """A market, or any other problem: pure functions of (key, state, action, params)."""
+
+    def reset(self, key: PRNGKeyArray, params: Params) -> tuple[State, TimeStep]:
+        """A fresh episode."""
+        ...
+
+    def step(
+        self, key: PRNGKeyArray, state: State, action: Action, params: Params
+    ) -> tuple[State, TimeStep]:
+        """One step; no reset happens inside."""
+        ...
+
+    def observe(self, obs: Obs, params: Params) -> Float[Array, " D"]:
+        """The vector that networks see, rebuilt from what a step stored."""
+        ...
+
+    def action_space(self, params: Params) -> Space:
+        """The actions that `step` takes."""
+        ...
+
+
+@runtime_checkable
+class SharedTable(Protocol):
+    """An environment whose vector is its own part followed by a row of a table shared by all."""
+
+    def own(self, obs: Obs, params: Params) -> Float[Array, " O"]:
+        """The part of the vector that belongs to this environment alone."""
+        ...
+
+    def table(self, params: Params) -> Float[Array, "T D"]:
+        """The rows of the shared part; `obs.row` picks one."""
+        ...
+
+
+class Distribution(Protocol):
+    """A distribution over actions: all that training and ensembles need."""
+
+    def sample(self, key: PRNGKeyArray) -> Action:
+        """A random action."""
+        ...
+
+    def mode(self) -> Action:
+        """The most likely action."""
+        ...
+
+    def log_prob(self, action: Action) -> Float[Array, ""]:
+        """Log density or log probability of `action`."""
+        ...
+
+    def entropy(self) -> Float[Array, ""]:
+        """Entropy in nats."""
+        ...
+
+    def kl(self, other: Any) -> Float[Array, ""]:
+        """Kullback-Leibler divergence from `other` to this distribution, in nats."""
+        ...
+
+
+Act: TypeAlias = Callable[[Obs, Carry], tuple[Any, Carry]]
+"""A policy bound to an environment: (obs, carry) -> (Distribution, carry)."""
+
+
+class Policy(Protocol):
+    """A policy reads the vector of an observation and answers with a distribution.
+
+    A policy may also have `bind(env, params) -> Act`, to work on the stored observation itself.
+    """
+
+    def initial_carry(self) -> Carry:
+        """The memory at the start of an episode."""
+        ...
+
+    def __call__(self, vector: Float[Array, " D"], carry: Carry) -> tuple[Any, Carry]:
+        """Distribution over actions, and the memory for the next step."""
+        ...
+
+
+class Transition(NamedTuple):
+    """One step of experience; `rollout` stacks T of them."""
+
+    obs: Obs
+    action: Action
+    log_prob: Float[Array, ""]
+    reward: Float[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
+    next_obs: Obs
+    info: dict[str, Array]
+
+
+class Live(NamedTuple):
+    """An episode in progress, to be continued by the next rollout."""
+
+    state: State
+    obs: Obs
+    carry: Carry
+
+
+def bind(policy: Policy, env: Env, params: Params) -> Act:
+    """`policy` on the observations of `env` as they are stored."""
+    own_way = getattr(policy, "bind", None)
+    if own_way is not None:
+        bound: Act = own_way(env, params)
+        return bound
+    return lambda obs, carry: policy(env.observe(obs, params), carry)
+
+
+def start(key: PRNGKeyArray, env: Env, params: Params, policy: Policy) -> Live:
+    """A fresh episode, ready for `rollout`."""
+    state, step = env.reset(key, params)
+    return Live(state, step.obs, policy.initial_carry())
+
+
+def rollout(
+    key: PRNGKeyArray,
+    env: Env,
+    params: Params,
+    policy: Policy,
+    length: int,
+    live: Live | None = None,
+    *,
+    sample: bool = True,
+) -> tuple[Live, Transition]:
+    """Run `policy` in one environment for `length` steps; the caller vmaps over environments.
+
+    Episodes that end are reset at once; `Transition.next_obs` keeps the observation from before
+    the reset. What is stored of an observation is what `env` stores, not the network's vector.
+
+    Args:
+        key: split once for all steps.
+        length: steps, static.
+        live: the episode to continue; a fresh one where omitted.
+        sample: draw from the policy's distribution; False = take its mode.
+
+    Returns:
+        The episode in progress and the transitions, stacked along a leading T axis.
+    """
+    start_key, key = jax.random.split(key)
+    act = bind(policy, env, params)
+    live = start(start_key, env, params, policy) if live is None else live
+
+    def step(live: Live, key: PRNGKeyArray) -> tuple[Live, Transition]:
+        act_key, step_key, reset_key = jax.random.split(key, 3)
+        distribution, carry = act(live.obs, live.carry)
+        action = distribution.sample(act_key) if sample else distribution.mode()
+        state, after = env.step(step_key, live.state, action, params)
+        ended = after.terminated | after.truncated
+        fresh = start(reset_key, env, params, policy)
+        following = jax.tree.map(
+            lambda new, old: jnp.where(ended, new, old), fresh, Live(state, after.obs, carry)
+        )
+        transition = Transition(
+            obs=live.obs,
+            action=action,
+            log_prob=distribution.log_prob(action),
+            reward=after.reward,
+            terminated=after.terminated,
+            truncated=after.truncated,
+            next_obs=after.obs,
+            info=after.info,
+        )
+        return following, transition
+
+    return jax.lax.scan(step, live, jax.random.split(key, length))
