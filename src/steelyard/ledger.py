@@ -23,11 +23,11 @@ from jaxtyping import Array, Bool, Float
 TICK = 1e-4
 """Smallest price step of the exact ledger, in quote currency."""
 
-MONEY = 1e-7
-"""Smallest amount of the exact ledger, in quote currency: a tick times 0.1 % cost."""
+MONEY = 10_000_000
+"""Smallest amounts of the exact ledger in one unit of quote currency: a tick times 0.1 % cost."""
 
 TICK_MONEY = 1_000
-"""`MONEY` units in one `TICK`."""
+"""Smallest amounts in one `TICK`."""
 
 PARTS = 1_000_000
 """The exact ledger rounds costs to parts per million of the traded value."""
@@ -37,7 +37,7 @@ class Account(NamedTuple):
     """What an agent owns.
 
     Attributes:
-        cash: () quote currency, or whole `MONEY` units in the exact ledger.
+        cash: () quote currency, or whole units of 1e-7 in the exact ledger.
         units: (N,) whole shares of each asset, held in the float type of the cash.
     """
 
@@ -72,8 +72,8 @@ def execute(
         bid, ask: price of one unit, > 0 where `tradable`.
         tradable: False = nothing of this asset fills.
         cost: commission as a fraction of the traded value, in [0, 1).
-        exact: prices are in `MONEY` units, whole ticks. The commission on one unit is then rounded
-            up to a whole `MONEY` unit.
+        exact: prices count the smallest amounts, in whole ticks. The commission on one unit is
+            then rounded up to a whole smallest amount.
         short: holdings may become negative.
 
     Returns:
@@ -196,5 +196,5 @@ def largest_order(assets: int, dtype: np.dtype | type) -> int:
 
 
 def to_money(amount: float) -> float:
-    """An amount in quote currency as whole `MONEY` units of the exact ledger."""
-    return float(np.round(amount / MONEY))
+    """An amount in quote currency as the exact ledger counts it."""
+    return float(np.round(amount * MONEY))

@@ -33,7 +33,9 @@ class Market(eqx.Module):
         gauges: name -> (T,) raw market-wide series that risk gates read (`turbulence`, `vix`);
             NaN = unknown, and a gate never fires on it.
         first: () first row on which everything is warmed up.
-        exact: prices are whole ticks counted in `MONEY` units (see `ledger`), held in float64.
+        money: () what the prices count for one unit of quote currency: 1, or `ledger.MONEY`. An
+            array, because XLA multiplies by the inverse of a constant, which rounds differently.
+        exact: prices are whole ticks counted in the smallest amounts of `ledger`, held in float64.
     """
 
     bid: Float[Array, "T N"]
@@ -43,6 +45,7 @@ class Market(eqx.Module):
     table: Float[Array, "T D"]
     gauges: dict[str, Float[Array, " T"]]
     first: Int[Array, ""]
+    money: Float[Array, ""]
     exact: bool = eqx.field(static=True, default=False)
 
     @property
@@ -55,10 +58,6 @@ class Market(eqx.Module):
         """N, the number of assets."""
         return int(self.mark.shape[1])
 
-    @property
-    def money(self) -> float:
-        """Quote currency in one unit of this market's money."""
-        return MONEY if self.exact else 1.0
 
 
 def build_market(
@@ -105,17 +104,18 @@ def build_market(
     if len(table) != rows:
         raise ConfigError(f"the table has {len(table)} rows, the panel {rows}")
     price, tradable = fill_prices(panel, fill)
-    mark = last_observed(panel["close"])
+    mark = in_money(last_observed(panel["close"]), precision)
     bid, ask = (in_money(price * side, precision) for side in (1 - spread / 2, 1 + spread / 2))
     with jax.enable_x64(precision != "float32"):
         return Market(
             bid=jnp.asarray(bid),
             ask=jnp.asarray(ask),
-            mark=jnp.asarray(in_money(mark, precision)),
+            mark=jnp.asarray(mark),
             tradable=jnp.asarray(tradable),
             table=jnp.asarray(table, jnp.float32),
             gauges={n: jnp.asarray(v, jnp.float32) for n, v in (gauges or {}).items()},
             first=jnp.asarray(first, jnp.int32),
+            money=jnp.asarray(MONEY if precision == "exact" else 1, mark.dtype),
             exact=precision == "exact",
         )
 

@@ -92,8 +92,9 @@ class Panel:
 
         Raises:
             MissingDataError: the period lies (partly) outside the data or holds no row.
+            DataError: a date that cannot be read.
         """
-        first, last = np.datetime64(start, "D"), np.datetime64(end, "D")
+        first, last = _day(start), _day(end)
         days = self.timestamps.astype("datetime64[D]")
         if len(days) == 0 or first > last or first < days[0] or last > days[-1]:
             held = f"{days[0]}..{days[-1]}" if len(days) else "no rows"
@@ -132,6 +133,13 @@ class Panel:
                 hasher.update(name.encode())
                 hasher.update(np.ascontiguousarray(group[name], dtype="<f8").tobytes())
         return hasher.hexdigest()
+
+
+def _day(date: Date) -> np.datetime64:
+    try:
+        return np.datetime64(date, "D")
+    except ValueError:
+        raise DataError(f"cannot read the date `{date}`", hint="write it as 2021-01-04") from None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,149 @@
+"""A task with its data loaded: everything that agents meet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from steelyard.benchmark.task import Task, Window
+from steelyard.data import load
+from steelyard.envs.constraints import Limits
+from steelyard.envs.rewards import DifferentialSharpe, Reward, RiskPenalised, ValueChange
+from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.errors import ConfigError, MissingDataError
+from steelyard.features import compute
+from steelyard.features.scaling import FeatureTable, Scaler
+from steelyard.features.scaling import fit as fit_scaler
+from steelyard.market import Market, build_market
+from steelyard.registry import did_you_mean
+from steelyard.types import Panel
+
+REWARDS: Mapping[str, Callable[[], Reward]] = {
+    "value_change": ValueChange,
+    "risk_penalised": RiskPenalised,
+    "differential_sharpe": DifferentialSharpe,
+}
+
+
+@dataclass(frozen=True)
+class Venue:
+    """A task with its data loaded: everything that agents meet.
+
+    Attributes:
+        panel: all rows that the task names, the universe as columns.
+        env: the environment, the same for training and scoring.
+        training: params over the training rows, float32 market.
+        exact: the same market on the exact ledger.
+        table: the observations of the market, scaled on training rows.
+        fingerprint: see `Score`.
+    """
+
+    task: Task
+    panel: Panel
+    env: StockEnv
+    training: StockParams
+    exact: Market
+    scaler: Scaler
+    table: FeatureTable
+    fingerprint: str
+
+    def window(self, window: Window) -> StockParams:
+        """Params of one pass over `window` on the exact ledger."""
+        first, last = self.panel.span(window.start, window.end)
+        _require_rows(self.task, window, first, last, int(self.exact.first))
+        return _params(self.task, self.exact, first, last, last - first)
+
+
+def open_venue(task: Task, panel: Panel | None = None) -> Venue:
+    """Load a task's data, fit the scaling on its training rows and build its markets.
+
+    Args:
+        panel: instead of `task.data`, for people who bring their own.
+
+    Raises:
+        MissingDataError: a period lies outside the data, or is shorter than the warm-up.
+        ConfigError: settings that cannot hold.
+    """
+    if task.reward not in REWARDS:
+        raise ConfigError(
+            f"no reward named `{task.reward}`", hint=did_you_mean(task.reward, list(REWARDS))
+        )
+    if not 0 <= task.cost < 1 or task.cash <= 0 or task.max_shares < 1:
+        raise ConfigError(
+            f"cost must lie in [0, 1), cash above 0 and max_shares from 1; got {task.cost}, "
+            f"{task.cash}, {task.max_shares}"
+        )
+    panel = load(task.data) if panel is None else panel
+    panel = panel.select(task.assets) if task.assets else panel
+    first, last = panel.span(task.train.start, task.train.end)
+    scaler = fit_scaler(panel, task.features, (first, last + 1))
+    _require_rows(task, task.train, first, last, scaler.warmup)
+    table = scaler(panel)
+    gauges = {name: compute([name], panel)[name] for name in task.gates}
+    learning, exact = (
+        build_market(
+            panel,
+            table.values,
+            gauges,
+            first=scaler.warmup,
+            fill=task.fill,
+            precision=precision,
+        )
+        for precision in ("float32", "exact")
+    )
+    start = max(first, scaler.warmup)
+    length = min(task.episode, last - start)
+    return Venue(
+        task=task,
+        panel=panel,
+        env=StockEnv(short=task.leverage is not None),
+        training=_params(task, learning, start, last, length),
+        exact=exact,
+        scaler=scaler,
+        table=table,
+        fingerprint=fingerprint(task, panel),
+    )
+
+
+def fingerprint(task: Task, panel: Panel) -> str:
+    """16 hex digits that are equal exactly where scores may be compared.
+
+    They cover the task's card without its texts and default agents, every value of the data, and
+    the library's version.
+    """
+    card = task.card()
+    for free in ("summary", "agents", "published", "index"):
+        del card[free]
+    stated = json.dumps([card, panel.digest(), version("steelyard")], sort_keys=True)
+    return hashlib.sha256(stated.encode()).hexdigest()[:16]
+
+
+def _params(task: Task, market: Market, first: int, last: int, length: int) -> StockParams:
+    return StockParams(
+        market=market,
+        first=np.int32(first),
+        last=np.int32(last),
+        length=np.int32(length),
+        cash=task.cash,
+        cost=task.cost,
+        max_shares=task.max_shares,
+        limits=Limits(
+            gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage
+        ),
+        reward=REWARDS[task.reward](),
+    )
+
+
+def _require_rows(task: Task, window: Window, first: int, last: int, warmup: int) -> None:
+    """A window must hold at least two rows behind the warm-up of the features."""
+    name = f"window `{window.name}` of {task.name} ({window.start}..{window.end})"
+    if last <= max(first, warmup):
+        raise MissingDataError(
+            f"{name} has {last - first + 1} rows, the features need {warmup} before the first",
+            hint="start earlier, end later, or choose features with a shorter warm-up",
+        )

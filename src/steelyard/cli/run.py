@@ -1,0 +1,104 @@
+"""`steelyard run`: train, evaluate, compare, write a report and a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from steelyard.cli.output import Progress, emit, say
+from steelyard.errors import ConfigError
+
+
+def run(
+    task: str,
+    *agents: str,
+    seeds: int = 5,
+    steps: int | None = None,
+    out: Path | None = None,
+    data: str | None = None,
+    validate: bool = False,
+    json: bool = False,
+) -> int:
+    """Train and backtest agents on a task, beside honest baselines, and write a report.
+
+    Parameters
+    ----------
+    task
+        Name of a task; `steelyard tasks` lists them.
+    agents
+        Names of agents, or `file.py:OBJECT` for your own; the task's default set if omitted.
+    seeds
+        Seeds of agents that learn or draw.
+    steps
+        Environment steps of training per seed; each agent's own default if omitted.
+    out
+        Directory of the result bundle; `runs/TASK` if omitted. A complete older bundle there is
+        replaced only once the new one is complete.
+    data
+        Other data for the task, as `source:request` (`files:prices.csv`); its columns are the
+        universe.
+    validate
+        Score on the validation period instead of the test windows.
+    json
+        Print one JSON document on stdout.
+    """
+    from steelyard.benchmark import Task, evaluate, open_venue, resolve_agent
+    from steelyard.cli.objects import find_object
+    from steelyard.compilation import use_cache
+    from steelyard.evaluation.bundle import run_json, write
+    from steelyard.registry import find
+
+    use_cache()
+    chosen: Task = find("tasks", task)
+    if data is not None:
+        chosen = replace(chosen, data=data, assets=())
+    if seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
+    members = [find_object("agents", name) for name in agents or chosen.agents]
+    if steps is not None:
+        members = [_with_steps(resolve_agent(agent)[1], steps) for agent in members]
+    if validate and chosen.validate is None:
+        raise ConfigError(f"task {task} has no validation period", hint=f"steelyard run {task}")
+    with Progress() as progress:
+        say(f"{chosen.name}: {chosen.summary}")
+        venue = open_venue(chosen)
+        score = evaluate(
+            chosen,
+            members,
+            seeds=range(seeds),
+            venue=venue,
+            report=progress,
+            on=(chosen.validate,) if validate and chosen.validate else (),
+        )
+    place = write(score, out or Path("runs") / chosen.name)
+    report = place / "report.html"
+    if json:
+        emit(run_json(score, place, report, score.seconds))
+    else:
+        _show(score, place, report)
+    return 0
+
+
+def _with_steps(agent: Any, steps: int) -> Any:
+    """The agent with another training budget, if it learns."""
+    if steps < 1:
+        raise ConfigError(f"--steps must be at least 1, got {steps}", hint="--steps 100000")
+    return replace(agent, steps=steps) if getattr(agent, "learns", True) else agent
+
+
+def _show(score: Any, place: Path, report: Path) -> None:
+    from rich.console import Console
+
+    from steelyard.evaluation.report import render, verdict
+
+    console = Console()
+    for table in render(score):
+        console.print(table)
+    for sentence in verdict(score):
+        console.print(f"• {sentence}", highlight=False)
+    for note in score.notes:
+        say(f"note: {note}")
+    say(f"report: {report}")
+    say(f"bundle: {place}   (steelyard verify {place})")
+    say(f"fingerprint {score.fingerprint}, {score.seconds:.0f} s")

@@ -1,0 +1,30 @@
+"""JAX's compilation, kept between processes so that a warm start takes about a second."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def use_cache(directory: Path | None = None) -> Path:
+    """Keep compiled programs of this process and find those of earlier ones.
+
+    A cache that others can write to can run their code, so it belongs to the user alone (mode
+    0700) and lies under `STEELYARD_HOME`, else in the user's cache directory.
+    """
+    place = directory or home() / "xla"
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return place
+
+
+def home() -> Path:
+    """Where Steelyard keeps what it can make again: `STEELYARD_HOME`, else the user's cache."""
+    stated = os.environ.get("STEELYARD_HOME")
+    if stated:
+        return Path(stated)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steelyard"

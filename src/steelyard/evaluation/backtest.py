@@ -1,0 +1,160 @@
+"""One pass over a window on the exact ledger, and what people want to know about it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from numpy.typing import NDArray
+
+from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.errors import ConfigError
+from steelyard.evaluation.results import Backtest
+from steelyard.ledger import MONEY, net_prices
+from steelyard.rollout import Act, Env, Params, Policy, Transition, rollout
+from steelyard.types import EquityCurve, Floats
+
+
+def backtest(
+    env: StockEnv,
+    params: StockParams,
+    policy: Policy,
+    timestamps: NDArray[np.datetime64],
+    *,
+    seed: int = 0,
+    periods_per_year: float = 252.0,
+) -> Backtest:
+    """Trade the window of `params` once, always with the most likely action of `policy`.
+
+    Args:
+        params: one episode over the rows `first`..`last` of an exact market.
+        timestamps: of every row of that market.
+        seed: for policies that draw in spite of that (`random`).
+
+    Raises:
+        ConfigError: the market is not exact; a score must not depend on rounding.
+    """
+    if not params.market.exact:
+        raise ConfigError(
+            "a backtest runs on the exact ledger",
+            hint='build the market with precision="exact"',
+        )
+    first, last = int(params.first), int(params.last)
+    with jax.enable_x64(True):
+        key = jax.random.key(seed)
+        arrays = eqx.tree_at(
+            lambda p: (p.first, p.last, p.length),
+            params,
+            tuple(jnp.asarray(row, jnp.int32) for row in (first, last, last - first)),
+        )
+        steps = _pass(key, env, arrays, policy, last - first)
+        return _describe(steps, params, timestamps[first : last + 1], periods_per_year)
+
+
+@eqx.filter_jit
+def _pass(
+    key: PRNGKeyArray, env: StockEnv, params: StockParams, policy: Any, length: int
+) -> Transition:
+    return rollout(key, env, params, policy, length, sample=False)[1]
+
+
+class Recorded(eqx.Module):
+    """A policy that repeats recorded actions: how a bundle is scored again.
+
+    Attributes:
+        actions: (T-1, N) float32 actions, one per step of the episode.
+    """
+
+    actions: Float[Array, "T N"]
+
+    def initial_carry(self) -> Int[Array, ""]:
+        """The step to repeat."""
+        return jnp.zeros((), jnp.int32)
+
+    def bind(self, env: Env, params: Params) -> Act:
+        """Actions do not depend on the observation."""
+        return lambda obs, step: (Fixed(self.actions[step]), step + 1)
+
+
+class Fixed(NamedTuple):
+    """A distribution with a single outcome."""
+
+    action: Float[Array, " N"]
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, " N"]:
+        """The outcome."""
+        return self.action
+
+    def mode(self) -> Float[Array, " N"]:
+        """The outcome."""
+        return self.action
+
+    def log_prob(self, action: Float[Array, " N"]) -> Float[Array, ""]:
+        """0: it is certain."""
+        return jnp.zeros((), self.action.dtype)
+
+
+def _describe(
+    steps: Transition,
+    params: StockParams,
+    timestamps: NDArray[np.datetime64],
+    periods_per_year: float,
+) -> Backtest:
+    """Everything that follows from the accounts of an exact pass, in float64 on the host."""
+    first, last = int(params.first), int(params.last)
+    market = params.market
+    units = np.vstack([np.zeros(market.assets), np.asarray(steps.info["units"])])
+    cash = np.append(float(params.cash), np.asarray(steps.info["cash"]))
+    value = np.append(float(params.cash), np.asarray(steps.info["value"]))
+    mark, bid, ask = (
+        np.asarray(prices)[first : last + 1] / MONEY
+        for prices in (market.mark, market.bid, market.ask)
+    )
+    fills = np.diff(units, axis=0)
+    price = np.where(fills < 0, bid[:-1], ask[:-1])
+    traded = np.abs(fills) * price
+    proceeds, paid = (
+        np.asarray(side) / MONEY
+        for side in net_prices(market.bid, market.ask, params.cost, exact=True)
+    )
+    net = np.where(fills < 0, proceeds[first:last], paid[first:last])
+    held = units * mark
+    return Backtest(
+        curve=EquityCurve(timestamps, value, periods_per_year, closed_trades(fills, net)),
+        actions=np.asarray(steps.action, np.float32),
+        units=units,
+        cash=cash,
+        traded=traded.sum(axis=1),
+        costs=np.abs(fills * (net - price)).sum(axis=1),
+        weights=held / np.where(value > 0, value, 1.0)[:, None],
+        gated=np.asarray(steps.info["gated"]),
+    )
+
+
+def closed_trades(fills: Floats, price: Floats) -> Floats:
+    """Realised profit of every sale against the average cost of what was held, after costs.
+
+    Args:
+        fills: (T, N) whole units, + bought and - sold.
+        price: (T, N) what one unit took or brought, commission included.
+
+    Returns:
+        (K,) profits in quote currency, in the order of time and then asset. For short positions a
+        buy closes; a fill through zero closes the old position and opens the new one.
+    """
+    held, average = np.zeros(fills.shape[1]), np.zeros(fills.shape[1])
+    profits = []
+    for fill, unit_price in zip(fills, price, strict=True):
+        closing = np.where(fill * held < 0, np.minimum(np.abs(fill), np.abs(held)), 0.0)
+        gain = closing * np.sign(held) * (unit_price - average)
+        profits.append(gain[closing > 0])
+        left = held - np.sign(held) * closing
+        opened = np.sign(fill) * (np.abs(fill) - closing)
+        held = left + opened
+        basis = np.abs(left) * average + np.abs(opened) * unit_price
+        average = np.divide(basis, np.abs(held), out=np.zeros_like(basis), where=held != 0)
+    return np.concatenate(profits) if profits else np.zeros(0)

@@ -1,0 +1,119 @@
+"""What an evaluation produces: backtests, the estimates made from them, and the score of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.types import EquityCurve, Facts, Floats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval; `low` and `high` enclose the middle 90 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """One pass of one policy over one window, on the exact ledger.
+
+    Attributes:
+        curve: account value at the close of each of the T rows, and the closed trades.
+        actions: (T-1, N) float32, what the policy answered; enough to rebuild everything else.
+        units: (T, N) shares held at each close.
+        cash: (T,) in quote currency.
+        traded: (T-1,) value bought plus value sold of each step, in quote currency.
+        costs: (T-1,) commissions of each step, in quote currency.
+        weights: (T, N) value of each holding over the account value.
+        gated: (T-1,) whether a risk gate was closed at the decision.
+    """
+
+    curve: EquityCurve
+    actions: NDArray[np.float32]
+    units: Floats
+    cash: Floats
+    traded: Floats
+    costs: Floats
+    weights: Floats
+    gated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """One agent in one test window.
+
+    Attributes:
+        name, start, end: the window; both days inclusive, ISO text.
+        backtests: one per seed; empty for an index, which cannot be traded.
+        curves: one per seed.
+        metrics: name -> estimate over seeds and resampled blocks.
+    """
+
+    name: str
+    start: str
+    end: str
+    backtests: Sequence[Backtest]
+    curves: Sequence[EquityCurve]
+    metrics: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class AgentScore:
+    """One row of the table: an agent, or an index that stands beside the agents.
+
+    Attributes:
+        agent: name, as typed.
+        kind: "learned", "classic" or "index".
+        seeds: the seeds that were run, `(0,)` where nothing is random.
+        windows: one score per test window of the task.
+        training: per learned seed, log name -> one value per update.
+        settings: the agent's hyper-parameters, ready for JSON.
+        seconds: wall time of training and backtests.
+        note: what a reader must know ("stopped early: 3 of 5 seeds"), empty if nothing.
+    """
+
+    agent: str
+    kind: str
+    seeds: tuple[int, ...]
+    windows: Sequence[WindowScore]
+    training: Sequence[Mapping[str, Floats]] = ()
+    settings: Facts = field(default_factory=dict)
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """All rows of a run of one task, comparable because they share one fingerprint.
+
+    Attributes:
+        task: name of the task.
+        fingerprint: 16 hex digits of sha256 over the task's card, the data and the library's
+            version of everything that moves a score.
+        card: the task's facts (periods, capital, costs, fill, universe), ready for JSON.
+        conventions: how the metrics are computed, for the report's foot.
+        assets: names of the N assets, the columns of units and weights.
+        rows: agents and indices, in the order of the table.
+        published: rows of a published table that belong beside ours, ready for JSON.
+        versions: library -> version.
+        seconds: wall time from data to here.
+        notes: what a reader must know about the whole run.
+    """
+
+    task: str
+    fingerprint: str
+    card: Facts
+    conventions: Facts
+    assets: tuple[str, ...]
+    rows: Sequence[AgentScore]
+    published: Sequence[Facts] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: Sequence[str] = ()
