@@ -163,22 +163,29 @@ def _window_score(
 
 
 def _score_index(venue: Venue, name: str, windows: Sequence[Window]) -> AgentScore:
-    """A price index on the rows of the agents, scaled to their capital; it pays no costs."""
+    """A price index beside the agents; it pays no costs and cannot be traded."""
+    scored = [_window_score(window, (), [index_curve(venue, name, window)]) for window in windows]
+    return AgentScore(
+        name, "index", (0,), scored, settings={"source": list(venue.task.index[name])}
+    )
+
+
+def index_curve(venue: Venue, name: str, window: Window) -> EquityCurve:
+    """A price index on the rows of the agents, scaled to their capital.
+
+    Raises:
+        MissingDataError: the index lacks a session of the window.
+    """
     request, asset = venue.task.index[name]
     level = load(request).select([asset])
-    scored = []
-    for window in windows:
-        first, last = venue.panel.span(window.start, window.end)
-        rows = np.searchsorted(level.timestamps, venue.panel.timestamps[first : last + 1])
-        found = level.timestamps[np.minimum(rows, len(level) - 1)]
-        if not np.array_equal(found, venue.panel.timestamps[first : last + 1]):
-            raise MissingDataError(f"index {name} lacks sessions of {window.start}..{window.end}")
-        value = level["close"][rows, 0]
-        curve = EquityCurve(
-            found, venue.task.cash * value / value[0], venue.task.periods_per_year
-        )
-        scored.append(_window_score(window, (), [curve]))
-    return AgentScore(name, "index", (0,), scored, settings={"source": request})
+    first, last = venue.panel.span(window.start, window.end)
+    clock = venue.panel.timestamps[first : last + 1]
+    rows = np.minimum(np.searchsorted(level.timestamps, clock), len(level) - 1)
+    if not np.array_equal(level.timestamps[rows], clock):
+        raise MissingDataError(f"index {name} lacks sessions of {window.start}..{window.end}")
+    close = level["close"][rows, 0]
+    value = venue.task.cash * close / close[0]
+    return EquityCurve(clock, value, venue.task.periods_per_year)
 
 
 def settings(agent: Any) -> dict[str, Any]:

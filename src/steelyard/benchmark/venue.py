@@ -76,7 +76,8 @@ def open_venue(task: Task, panel: Panel | None = None) -> Venue:
     if not 0 <= task.cost < 1 or task.cash <= 0 or task.max_shares < 1:
         raise ConfigError(
             f"cost must lie in [0, 1), cash above 0 and max_shares from 1; got {task.cost}, "
-            f"{task.cash}, {task.max_shares}"
+            f"{task.cash}, {task.max_shares}",
+            hint="cost=0.001 is 10 basis points a side",
         )
     panel = load(task.data) if panel is None else panel
     panel = panel.select(task.assets) if task.assets else panel

@@ -1,0 +1,149 @@
+"""Scoring a result bundle again from its recorded actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from steelyard.benchmark.evaluate import index_curve
+from steelyard.benchmark.task import Task, Window
+from steelyard.benchmark.venue import open_venue
+from steelyard.errors import BundleError
+from steelyard.evaluation.backtest import Recorded, backtest
+from steelyard.evaluation.statistics import interval
+from steelyard.types import EquityCurve, Floats
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a second look at a bundle found.
+
+    Attributes:
+        bundle: the directory.
+        fingerprint: of the task, the data and the library here.
+        comparable: whether it is that of the bundle. Another library version can still re-score.
+        curves: account curves that were rebuilt.
+        differing: names of those of which at least one value differs in at least one bit.
+        metrics: numbers that were computed again.
+        wrong: names of those that differ from the bundle's.
+    """
+
+    bundle: str
+    fingerprint: str
+    comparable: bool
+    curves: int
+    differing: Sequence[str]
+    metrics: int
+    wrong: Sequence[str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every curve and every number came out again."""
+        return not self.differing and not self.wrong and self.comparable
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {**asdict(self), "holds": self.holds}
+
+    def lines(self) -> list[str]:
+        """The result for people."""
+        told = [
+            f"{self.curves} account curves replayed, {len(self.differing)} differ",
+            f"{self.metrics} numbers computed again, {len(self.wrong)} differ",
+        ]
+        told += [f"differs: {name}" for name in (*self.differing, *self.wrong)]
+        if not self.comparable:
+            told.append(
+                f"the fingerprint here is {self.fingerprint}: other data or another library version"
+            )
+        return [*told, f"{self.bundle}: " + ("holds" if self.holds else "DOES NOT HOLD")]
+
+
+def verify(bundle: Path) -> Verification:
+    """Replay the actions of a bundle on the exact ledger and compare every bit and every number.
+
+    Raises:
+        BundleError: the bundle is damaged, or names data that cannot be loaded the same way.
+    """
+    from steelyard.evaluation.bundle import actions, curves, read
+
+    content = read(bundle)
+    task = Task.from_card(content["config"]["card"])
+    venue = open_venue(task)
+    recorded, stored = actions(bundle), curves(bundle)
+    differing: list[str] = []
+    wrong: list[str] = []
+    counted = 0
+    for row in content["score"]["rows"]:
+        for scored in row["windows"]:
+            window = Window(scored["name"], scored["start"], scored["end"])
+            rebuilt = []
+            for seed in row["seeds"]:
+                place = (row["agent"], window.name, int(seed))
+                if row["kind"] == "index":
+                    curve = index_curve(venue, row["agent"], window)
+                else:
+                    curve = _replay(venue, window, _at(recorded, place), int(seed))
+                rebuilt.append(curve)
+                if not _same_bits(curve, _at(stored, place)):
+                    differing.append("/".join(map(str, place)))
+            again = interval(rebuilt)
+            for name, estimate in scored["metrics"].items():
+                counted += 1
+                if not _same(asdict(again[name]), estimate):
+                    wrong.append(f"{row['agent']}/{window.name}/{name}")
+    return Verification(
+        bundle=str(bundle),
+        fingerprint=venue.fingerprint,
+        comparable=venue.fingerprint == content["score"]["fingerprint"],
+        curves=len(stored),
+        differing=differing,
+        metrics=counted,
+        wrong=wrong,
+    )
+
+
+def _replay(venue: Any, window: Window, actions: Any, seed: int) -> EquityCurve:
+    params = venue.window(window)
+    if actions.shape != (int(params.last) - int(params.first), params.market.assets):
+        raise BundleError(
+            f"the actions of window `{window.name}` have shape {actions.shape}, which does not fit"
+        )
+    with jax.enable_x64(True):
+        policy = Recorded(jnp.asarray(actions, jnp.float32))
+    return backtest(
+        venue.env,
+        params,
+        policy,
+        venue.panel.timestamps,
+        seed=seed,
+        periods_per_year=venue.task.periods_per_year,
+    ).curve
+
+
+def _at(found: Mapping[Any, Any], place: tuple[str, str, int]) -> Any:
+    if place not in found:
+        raise BundleError(f"the bundle has nothing for {'/'.join(map(str, place))}")
+    return found[place]
+
+
+def _same_bits(curve: EquityCurve, stored: tuple[Any, Floats]) -> bool:
+    timestamps, value = stored
+    same_clock = np.array_equal(
+        curve.timestamps.astype("datetime64[ns]"), timestamps.astype("datetime64[ns]")
+    )
+    return same_clock and np.array_equal(curve.value, value)
+
+
+def _same(one: Mapping[str, float], other: Mapping[str, float | None]) -> bool:
+    """Equal to 1e-9; machines may sum in another order."""
+    return all(
+        found is not None and np.isclose(value, found, rtol=1e-9, atol=1e-12)
+        for value, found in ((one[name], other[name]) for name in ("value", "low", "high"))
+    )

@@ -1,0 +1,249 @@
+"""What the pages say is so: their code runs, their output comes, nothing public is missing."""
+
+import contextlib
+import doctest
+import io
+import re
+import runpy
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard import registry
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DOCS = REPOSITORY / "docs"
+PAGES = sorted(
+    path.relative_to(REPOSITORY).as_posix()
+    for path in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
+)
+
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
+    r"```(?P<kind>\w+)[^\n]*\n(?P<code>.*?)^```$(?P<answered>\n+```text$)?",
+    re.MULTILINE | re.DOTALL,
+)
+"""A block of code, why it is not run, and whether its output stands right behind it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    kind: str
+    code: str
+    reason: str = ""
+    output: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: str, text: str) -> list[Block]:
+    """The Python and console blocks of a page, with the output that it promises for them."""
+    found, position = [], 0
+    while match := FENCE.search(text, position):
+        kind, line = match["kind"], text.count("\n", 0, match.start("code")) + 1
+        position = match.end("answered") - len("```text") if match["answered"] else match.end()
+        output = None
+        if match["answered"]:
+            answer = FENCE.search(text, position)
+            assert answer, f"{page}:{line} has an output block that does not end"
+            output = answer["code"]
+        if kind in ("python", "console"):
+            found.append(Block(page, line, kind, match["code"], match["reason"] or "", output))
+    return found
+
+
+def all_blocks() -> Iterator[Block]:
+    for page in PAGES:
+        yield from blocks(page, (REPOSITORY / page).read_text(encoding="utf-8"))
+
+
+def run_blocks(found: list[Block]) -> None:
+    """Run the blocks of a page in order and in one namespace; raise where one does not hold."""
+    namespace: dict[str, Any] = {"__name__": "documentation"}
+    for block in found:
+        if block.reason:
+            continue
+        if block.kind == "python":
+            source = "\n" * (block.line - 1) + block.code
+            with contextlib.redirect_stdout(io.StringIO()) as stdout:
+                exec(compile(source, block.page, "exec"), namespace)
+            require_output(str(block), block.output, stdout.getvalue())
+        else:
+            for command, output in commands(block.code):
+                require_output(f"{block}: {command}", output or None, run_command(command))
+
+
+def commands(code: str) -> Iterator[tuple[str, str]]:
+    """`$ command` lines with the output below each."""
+    for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def run_command(command: str) -> str:
+    """Run `steelyard ...` in this process; its standard output."""
+    from steelyard.cli import main
+
+    words = shlex.split(command)
+    assert words[0] == "steelyard", f"a console block runs steelyard, not {words[0]}"
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        status = main(words[1:])
+    assert status == 0, f"`{command}` ends with status {status}: {stdout.getvalue()}"
+    return stdout.getvalue()
+
+
+def require_output(where: str, wanted: str | None, got: str) -> None:
+    """`wanted` may leave things out with `...`; None promises nothing."""
+    rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    if wanted is not None and not doctest.OutputChecker().check_output(wanted, got, rules):
+        pytest.fail(f"{where} promises\n{wanted}\nand gives\n{got}", pytrace=False)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, a wide plain terminal, and rooms that forget what a page adds to them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for room in registry.ROOMS:
+        monkeypatch.setitem(registry._members, room, dict(registry.members(room)))
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in all_blocks()))
+def test_the_code_of_a_page_runs_and_gives_what_it_promises(page: str) -> None:
+    run_blocks(blocks(page, (REPOSITORY / page).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("block", [b for b in all_blocks() if b.reason], ids=str)
+def test_code_that_is_not_run_still_parses(block: Block) -> None:
+    if block.kind == "python":
+        compile(block.code, block.page, "exec")
+    else:
+        for command, _ in commands(block.code):
+            parse_command(command)
+    pytest.skip(f"not run: {block.reason}")
+
+
+def parse_command(command: str) -> None:
+    """Raises where there is no such command or option."""
+    from steelyard.cli import app
+
+    app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
+
+
+PLANTED = """
+```python
+x = 1
+print(x + {more})
+```
+
+```text
+2
+```
+"""
+
+
+def test_a_page_whose_output_is_wrong_is_caught() -> None:
+    run_blocks(blocks("a.md", PLANTED.format(more=1)))
+    with pytest.raises(pytest.fail.Exception, match="promises"):
+        run_blocks(blocks("a.md", PLANTED.format(more=2)))
+
+
+def test_a_page_whose_code_does_not_run_is_caught() -> None:
+    with pytest.raises(NameError):
+        run_blocks(blocks("a.md", PLANTED.format(more="y")))
+
+
+def test_a_block_is_skipped_only_with_a_reason() -> None:
+    page = "<!-- not run: takes minutes -->\n```python\n1 / 0\n```\n\n```python\n1 / 0\n```\n"
+    assert [block.reason for block in blocks("a.md", page)] == ["takes minutes", ""]
+
+
+def test_a_console_block_holds_commands_and_their_output() -> None:
+    assert list(commands("$ steelyard tasks\nstock\n$ steelyard agents\n")) == [
+        ("steelyard tasks", "stock\n"),
+        ("steelyard agents", ""),
+    ]
+
+
+def verbs(app: Any, path: str = "steelyard") -> Iterator[str]:
+    """Every command of a command line, in full."""
+    for name in app:
+        if not name.startswith("-"):
+            yield f"{path} {name}"
+            yield from verbs(app[name], f"{path} {name}")
+
+
+def undocumented(app: Any, text: str) -> list[str]:
+    return [verb for verb in verbs(app) if verb not in text]
+
+
+def test_every_command_is_on_the_page_of_the_command_line() -> None:
+    from steelyard.cli import app
+
+    assert undocumented(app, (DOCS / "cli.md").read_text(encoding="utf-8")) == []
+
+
+def test_a_command_that_is_not_on_the_page_is_caught() -> None:
+    from cyclopts import App
+
+    app, data = App(name="steelyard"), App(name="data")
+    app.command(data)
+    data.command(lambda: None, name="show")
+    data.command(lambda: None, name="burn")
+    assert undocumented(app, "steelyard data show") == ["steelyard data burn"]
+
+
+def pages_in_navigation(entries: list[Any]) -> Iterator[str]:
+    for entry in entries:
+        for target in entry.values():
+            yield from pages_in_navigation(target) if isinstance(target, list) else [target]
+
+
+def test_the_navigation_leads_to_every_page() -> None:
+    settings = tomllib.loads((REPOSITORY / "zensical.toml").read_text(encoding="utf-8"))
+    listed = list(pages_in_navigation(settings["project"]["nav"]))
+    assert sorted(listed) == sorted(
+        path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")
+    )
+
+
+def test_generated_pages_are_current() -> None:
+    pages = runpy.run_path(str(REPOSITORY / "tools" / "pages.py"))["pages"]()
+    stale = [
+        path
+        for path, text in pages.items()
+        if not (DOCS / path).is_file() or (DOCS / path).read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], "run `make docs`"
+
+
+def test_the_notice_attributes_every_bundled_set() -> None:
+    from steelyard.data import datasets
+
+    notice = " ".join((REPOSITORY / "NOTICE").read_text(encoding="utf-8").split())
+    cards = datasets()
+    assert cards
+    assert [card.name for card in cards if card.attribution not in notice] == []
+
+
+def test_the_readme_gets_to_the_point() -> None:
+    lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    assert any("make demo" in line for line in lines[:10])
+    assert any("fingerprint" in line for line in lines[:25])
+    assert "make test" in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    assert any("make test" in line for line in lines)
+
+
+def test_contributing_stays_a_page() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 40
