@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelyard.agents.losses import clipped_surrogate, generalized_advantage, standardise
-from steelyard.agents.policies import Categorical, Normal
+from steelyard.agents.policies import Categorical, Normal, standard_normal
 
 
 def test_advantages_worked_by_hand() -> None:
@@ -69,3 +69,11 @@ def test_categorical_density_entropy_and_divergence_worked_by_hand() -> None:
     assert float(half.kl(even)) == pytest.approx(np.log(3) - 1.5 * np.log(2), abs=1e-6)
     counts = np.bincount(jax.vmap(half.sample)(jax.random.split(jax.random.key(1), 8_000)))
     assert counts / 8_000 == pytest.approx([0.5, 0.25, 0.25], abs=0.02)
+
+
+def test_exploration_noise_is_standard_normal_and_its_components_independent() -> None:
+    draws = np.asarray(standard_normal(jax.random.key(2), (60_000, 3)))
+    assert draws.mean(0) == pytest.approx([0, 0, 0], abs=0.015)
+    assert np.cov(draws.T) == pytest.approx(np.eye(3), abs=0.02)
+    inside = [(np.abs(draws) < z).mean() for z in (0.6745, 1.0, 1.96, 3.0)]
+    assert inside == pytest.approx([0.5, 0.6827, 0.95, 0.9973], abs=0.003)
