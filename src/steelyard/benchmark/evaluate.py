@@ -39,7 +39,7 @@ def evaluate(
     """Train and backtest `agents` on `task`, every one on the same rows, capital and costs.
 
     Args:
-        agents: names in room "agents", or agents themselves.
+        agents: names in room "agents", agents themselves, or pairs (name, agent).
         seeds: of learned agents and of agents that draw; others run once.
         venue: to open a task once for several evaluations.
         report: called with the progress of everything that takes long.
@@ -84,7 +84,9 @@ def evaluate(
 
 
 def resolve_agent(agent: Any) -> tuple[str, Any]:
-    """(name, agent) of a name in the room or of an agent that somebody passes."""
+    """(name, agent) of a name in the room, of an agent that somebody passes, or of such a pair."""
+    if isinstance(agent, tuple):
+        return agent
     if isinstance(agent, str):
         return agent, find("agents", agent)()
     for name, known in members("agents").items():

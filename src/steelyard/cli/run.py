@@ -55,14 +55,16 @@ def run(
         chosen = replace(chosen, data=data, assets=())
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
-    members = [find_object("agents", name) for name in agents or chosen.agents]
+    members = [
+        resolve_agent(find_object("agents", name)) for name in agents or chosen.agents
+    ]
     if steps is not None:
-        members = [_with_steps(resolve_agent(agent)[1], steps) for agent in members]
+        members = [(name, _with_steps(agent, steps)) for name, agent in members]
     if validate and chosen.validate is None:
         raise ConfigError(f"task {task} has no validation period", hint=f"steelyard run {task}")
     with Progress() as progress:
-        say(f"{chosen.name}: {chosen.summary}")
         venue = open_venue(chosen)
+        say(f"{chosen.name}: {chosen.summary}")
         score = evaluate(
             chosen,
             members,
@@ -90,10 +92,13 @@ def _with_steps(agent: Any, steps: int) -> Any:
 def _show(score: Any, place: Path, report: Path) -> None:
     from rich.console import Console
 
-    from steelyard.evaluation.report import render, verdict
+    from steelyard.evaluation.report.verdict import verdict
+    from steelyard.evaluation.table import tables
 
     console = Console()
-    for table in render(score):
+    if not console.is_terminal:
+        console = Console(width=100)
+    for table in tables(score):
         console.print(table)
     for sentence in verdict(score):
         console.print(f"• {sentence}", highlight=False)
