@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import hypothesis
-from jaxtyping import install_import_hook
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 

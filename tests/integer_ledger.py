@@ -45,7 +45,7 @@ def replay(
     parts: int,
     max_shares: float,
 ) -> list[tuple[int, list[int], int]]:
-    """(cash, units, value) after every step: decide at close t, fill at open t+1, value at close."""
+    """(cash, units, value) after every step: decide at close t, fill at the next open."""
     ledger = IntegerLedger(cash, opens.shape[1], parts)
     history = []
     for t, action in enumerate(actions):

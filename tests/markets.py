@@ -14,7 +14,9 @@ from steelyard.rollout import Transition, rollout
 from steelyard.types import Floats, Panel
 
 
-def random_panel(seed: int, rows: int = 60, assets: int = 5, low: float = 5, high: float = 400) -> Panel:
+def random_panel(
+    seed: int, rows: int = 60, assets: int = 5, low: float = 5, high: float = 400
+) -> Panel:
     rng = np.random.default_rng(seed)
     start = rng.uniform(low, high, assets)
     close = start * np.exp(np.cumsum(rng.normal(0, 0.03, (rows, assets)), axis=0))

@@ -26,7 +26,9 @@ class Probe(eqx.Module):
         state = ProbeState(self.draw(key), jnp.zeros((), jnp.int32))
         return state, self.answer(state, jnp.zeros(()))
 
-    def step(self, key: jax.Array, state: ProbeState, action: Any, params: Any) -> tuple[ProbeState, TimeStep]:
+    def step(
+        self, key: jax.Array, state: ProbeState, action: Any, params: Any
+    ) -> tuple[ProbeState, TimeStep]:
         reward = self.worth(state, self.signed(action))
         state = ProbeState(state.seen, state.step + 1)
         return state, self.answer(state, reward)
@@ -97,7 +99,9 @@ class Corridor(eqx.Module):
     def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, TimeStep]:
         return jnp.zeros((), jnp.int32), self._answer(jnp.zeros((), jnp.int32))
 
-    def step(self, key: jax.Array, state: jax.Array, action: Any, params: Any) -> tuple[jax.Array, TimeStep]:
+    def step(
+        self, key: jax.Array, state: jax.Array, action: Any, params: Any
+    ) -> tuple[jax.Array, TimeStep]:
         return state + 1, self._answer(state + 1)
 
     def _answer(self, state: jax.Array) -> TimeStep:

@@ -12,7 +12,12 @@ QUICK = PPO(steps=2_048, envs=16, horizon=16, minibatch=64, epochs=2, hidden=(8,
 
 
 def planted(
-    kind: str = "momentum", *, seed: int = 0, assets: int = 3, rows: int = 900, universe: tuple[str, ...] = (),
+    kind: str = "momentum",
+    *,
+    seed: int = 0,
+    assets: int = 3,
+    rows: int = 900,
+    universe: tuple[str, ...] = (),
     **changes: Any,
 ) -> Task:
     """Train on the first two years, test on the next three months, leave a few rows behind."""

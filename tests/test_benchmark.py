@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tasks_for_tests import QUICK, planted
 
 from steelyard import registry
 from steelyard.benchmark import Task, Window, evaluate, open_venue
@@ -11,6 +10,7 @@ from steelyard.errors import ConfigError, MissingDataError, UnknownNameError
 from steelyard.evaluation.results import Score
 from steelyard.registry import find, members
 from steelyard.types import Feature, Panel
+from tasks_for_tests import QUICK, planted
 
 CLASSIC = sorted(
     name for name, known in members("agents").items() if not getattr(known.value, "learns", True)
@@ -117,7 +117,10 @@ def test_the_index_rows_are_those_of_the_published_table() -> None:
     index = score.rows[-1]
     first, second = (w.metrics for w in index.windows)
     assert index.agent == "DJIA"
-    for metrics, gain, drawdown, sharpe in ((first, 5.42, -1.87, 0.45), (second, 0.81, -0.18, 0.49)):
+    for metrics, gain, drawdown, sharpe in (
+        (first, 5.42, -1.87, 0.45),
+        (second, 0.81, -0.18, 0.49),
+    ):
         assert round(100 * metrics["cumulative_return"].value, 2) == gain
         assert round(100 * metrics["max_drawdown"].value, 2) == drawdown
         assert round(metrics["daily_sharpe_ratio"].value, 2) == sharpe
@@ -126,7 +129,11 @@ def test_the_index_rows_are_those_of_the_published_table() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"windows": (Window("late", "2003-01-01", "2010-01-01"),)}, MissingDataError, "not inside"),
+        (
+            {"windows": (Window("late", "2003-01-01", "2010-01-01"),)},
+            MissingDataError,
+            "not inside",
+        ),
         ({"windows": (Window("dot", "2002-10-01", "2002-10-01"),)}, MissingDataError, "1 rows"),
         ({"train": Window("train", "2000-01-03", "2000-06-30")}, ConfigError, "warm-up"),
         ({"reward": "valuechange"}, ConfigError, "no reward named"),

@@ -35,7 +35,7 @@ DEVICE = {"numpy", "jax", "equinox", "optax", "jaxtyping"}
 LIBRARIES = {
     **{room: {"numpy"} for room in ("errors", "types", "registry")},
     **{room: {"numpy", "scipy"} for room in ("features", "metrics")},
-    **{room: DEVICE for room in ("ledger", "market", "rollout", "lookahead", "envs", "agents")},
+    **dict.fromkeys(("ledger", "market", "rollout", "lookahead", "envs", "agents"), DEVICE),
     "compilation": {"jax"},
 }
 """Room -> all that it imports from outside, so that it runs on a bare machine."""

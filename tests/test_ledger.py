@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from integer_ledger import IntegerLedger, replay
 from markets import play, random_panel
-
 from steelyard.ledger import (
     MONEY,
     TICK_MONEY,
@@ -55,7 +55,9 @@ def test_one_buy_worked_by_hand() -> None:
     with jax.enable_x64(True):
         price = jnp.array([330_000.0 * TICK_MONEY])
         account = Account(jnp.float64(1_000.0 * MONEY), jnp.zeros(1))
-        after = execute(account, jnp.array([100.0]), price, price, jnp.array([True]), 1e-3, exact=True)
+        after = execute(
+            account, jnp.array([100.0]), price, price, jnp.array([True]), 1e-3, exact=True
+        )
     assert after.units.tolist() == [30.0]
     assert float(after.cash) / MONEY == pytest.approx(9.01, abs=1e-12)
 
@@ -65,7 +67,9 @@ def test_a_commission_below_the_smallest_amount_is_rounded_up() -> None:
     with jax.enable_x64(True):
         price = jnp.array([1.0 * TICK_MONEY])
         account = Account(jnp.float64(1e7), jnp.zeros(1))
-        after = execute(account, jnp.array([1.0]), price, price, jnp.array([True]), 1e-6, exact=True)
+        after = execute(
+            account, jnp.array([1.0]), price, price, jnp.array([True]), 1e-6, exact=True
+        )
     assert float(after.cash) == 1e7 - 1_000 - 1
 
 
@@ -75,7 +79,9 @@ def episodes(count: int, seed: int, rows: int, assets: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("cost", "parts"), [(1e-3, 1_000), (2.5e-4, 250), (0.0, 0)])
-def test_the_exact_ledger_equals_big_integers_over_1000_random_episodes(cost: float, parts: int) -> None:
+def test_the_exact_ledger_equals_big_integers_over_1000_random_episodes(
+    cost: float, parts: int
+) -> None:
     count = 1_000 if parts == 1_000 else 100
     panel = random_panel(seed=parts, rows=40, assets=5)
     actions = episodes(count, seed=1, rows=40, assets=5)
@@ -84,7 +90,13 @@ def test_the_exact_ledger_equals_big_integers_over_1000_random_episodes(cost: fl
     tradable = np.ones((40, 5), bool)
     for episode in range(count):
         history = replay(
-            actions[episode], opens, closes, tradable, cash=20_000 * 10**7, parts=parts, max_shares=60
+            actions[episode],
+            opens,
+            closes,
+            tradable,
+            cash=20_000 * 10**7,
+            parts=parts,
+            max_shares=60,
         )
         for name, position in (("cash", 0), ("units", 1), ("value", 2)):
             money = 1.0 if name == "units" else MONEY
@@ -161,9 +173,7 @@ def test_nothing_fills_where_trading_is_halted() -> None:
 def test_a_spread_is_paid_on_both_sides() -> None:
     panel = random_panel(seed=5, rows=4, assets=1)
     actions = np.array([[1.0], [-1.0], [0.0]], np.float32)
-    free, wide = (
-        play(panel, actions, cost=0.0, max_shares=10.0, spread=s) for s in (0.0, 0.02)
-    )
+    free, wide = (play(panel, actions, cost=0.0, max_shares=10.0, spread=s) for s in (0.0, 0.02))
     opens = panel["open"][:, 0]
     paid = 10 * (opens[1] + opens[2]) * 0.01
     lost = float(free.info["cash"][-1] - wide.info["cash"][-1])

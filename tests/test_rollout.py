@@ -1,9 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from markets import random_panel, whole
 from probes import Corridor, Uniform
-
 from steelyard.envs.stock import StockEnv
 from steelyard.market import build_market
 from steelyard.rollout import rollout, start

@@ -91,15 +91,15 @@ def execute(
 
 
 def net_prices(
-    bid: Float[Array, " N"],
-    ask: Float[Array, " N"],
+    bid: Float[Array, "*T N"],
+    ask: Float[Array, "*T N"],
     cost: Float[Array, ""] | float,
     *,
     exact: bool,
-) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+) -> tuple[Float[Array, "*T N"], Float[Array, "*T N"]]:
     """What one unit brings when sold and takes when bought, after the commission."""
 
-    def commission(price: Float[Array, " N"]) -> Float[Array, " N"]:
+    def commission(price: Float[Array, "*T N"]) -> Float[Array, "*T N"]:
         if not exact:
             return price * cost
         parts = jnp.round(jnp.asarray(cost, price.dtype) * PARTS)
@@ -114,7 +114,9 @@ def fill_buys(
     """Units bought of each asset when `cash` is spent on the largest order first."""
     if wanted.shape[0] == 1:
         return jnp.minimum(wanted, jnp.floor(cash / price))
-    return _fill(jnp.minimum(wanted, largest_order(wanted.shape[0], wanted.dtype)), price, cash)
+    most = largest_order(wanted.shape[0], wanted.dtype)
+    filled: Float[Array, " N"] = _fill(jnp.minimum(wanted, most), price, cash)
+    return filled
 
 
 @jax.custom_batching.custom_vmap

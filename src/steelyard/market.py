@@ -59,7 +59,6 @@ class Market(eqx.Module):
         return int(self.mark.shape[1])
 
 
-
 def build_market(
     panel: Panel,
     table: NDArray[np.float32] | None = None,
@@ -89,9 +88,7 @@ def build_market(
     if fill not in ("next_open", "same_close"):
         raise ConfigError(f"no fill named `{fill}`", hint="use next_open or same_close")
     if precision not in ("float32", "float64", "exact"):
-        raise ConfigError(
-            f"no precision named `{precision}`", hint="use float32, float64 or exact"
-        )
+        raise ConfigError(f"no precision named `{precision}`", hint="use float32, float64 or exact")
     if not 0 <= spread < 1:
         raise ConfigError(f"spread must lie in [0, 1), got {spread}")
     rows = len(panel)

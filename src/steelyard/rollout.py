@@ -18,7 +18,7 @@ State: TypeAlias = Any
 Params: TypeAlias = Any
 """The settings of an environment: a pytree; any leaf can be vmapped."""
 Obs: TypeAlias = Any
-"""What a step stores of an observation: a pytree, enough to rebuild the vector that networks see."""
+"""What a step stores of an observation: enough to rebuild the vector that networks see."""
 Carry: TypeAlias = Any
 """Memory of a policy between steps; None for policies without any."""
 Action: TypeAlias = Any
@@ -43,7 +43,7 @@ class TimeStep(NamedTuple):
 
 
 class Space(NamedTuple):
-    """The actions of an environment: a box of `shape` in [low, high], or `choices` numbered from 0."""
+    """Actions: a box of `shape` in [low, high], or `choices` numbered from 0."""
 
     shape: tuple[int, ...] = ()
     low: float = -1.0
@@ -74,7 +74,7 @@ class Env(Protocol):
 
 
 @runtime_checkable
-class SharedTable(Protocol):
+class SharedTable(Env, Protocol):
     """An environment whose vector is its own part followed by a row of a table shared by all."""
 
     def own(self, obs: Obs, params: Params) -> Float[Array, " O"]:

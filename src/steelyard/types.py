@@ -137,7 +137,7 @@ class Panel:
 
 def _day(date: Date) -> np.datetime64:
     try:
-        return np.datetime64(date, "D")
+        return np.datetime64(str(date), "D")
     except ValueError:
         raise DataError(f"cannot read the date `{date}`", hint="write it as 2021-01-04") from None
 

@@ -25,7 +25,7 @@ def test_advantages_worked_by_hand() -> None:
 def test_with_decay_one_the_advantage_is_the_discounted_return_less_the_value() -> None:
     rng = np.random.default_rng(0)
     reward, value = rng.normal(size=6), rng.normal(size=7)
-    no = np.zeros(6, bool)
+    no = jnp.zeros(6, bool)
     found = generalized_advantage(
         *(jnp.asarray(v, jnp.float32) for v in (reward, value[:-1], value[1:])), no, no, 0.9, 1.0
     )
@@ -38,7 +38,9 @@ def test_with_decay_one_the_advantage_is_the_discounted_return_less_the_value() 
     ("ratio", "advantage", "loss"),
     [(1.5, 1.0, -1.2), (0.5, 1.0, -0.5), (1.5, -1.0, 1.5), (0.5, -1.0, 0.8)],
 )
-def test_the_clipped_objective_is_the_pessimistic_one(ratio: float, advantage: float, loss: float) -> None:
+def test_the_clipped_objective_is_the_pessimistic_one(
+    ratio: float, advantage: float, loss: float
+) -> None:
     found = clipped_surrogate(jnp.float32(ratio), jnp.float32(advantage), 0.2)
     assert float(found) == pytest.approx(loss)
 

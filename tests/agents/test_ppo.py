@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import BestAction, ConstantReward, DelayedReward, MatchSign, ObservedReward, Probe
 
+from probes import BestAction, ConstantReward, DelayedReward, MatchSign, ObservedReward, Probe
 from steelyard.agents.ppo import PPO
 from steelyard.errors import ConfigError, TrainingError
 from steelyard.evaluation.training import fit
@@ -87,12 +87,18 @@ def test_float_hyper_parameters_sweep_by_vmap() -> None:
 
 def test_a_limit_on_kl_keeps_an_update_from_moving_further() -> None:
     env = MatchSign(discrete=False)
-    free = PPO(learning_rate=2e-2, steps=256, envs=32, horizon=8, minibatch=64, epochs=20, hidden=(8,))
+    free = PPO(
+        learning_rate=2e-2, steps=256, envs=32, horizon=8, minibatch=64, epochs=20, hidden=(8,)
+    )
     held = eqx.tree_at(lambda a: a.target_kl, free, 1e-3)
-    start = jax.jit(lambda: eqx.filter(free.init(jax.random.key(0), env, None).policy, eqx.is_array))()
+    start = jax.jit(
+        lambda: eqx.filter(free.init(jax.random.key(0), env, None).policy, eqx.is_array)
+    )()
     moved = []
     for agent in (free, held):
-        end = jax.jit(lambda a=agent: eqx.filter(a.train(jax.random.key(0), env, None)[0], eqx.is_array))()
+        end = jax.jit(
+            lambda a=agent: eqx.filter(a.train(jax.random.key(0), env, None)[0], eqx.is_array)
+        )()
         gaps = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), start, end)
         moved.append(float(sum(jax.tree.leaves(gaps))))
     assert moved[1] < 0.5 * moved[0]

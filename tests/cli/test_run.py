@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks_for_tests import QUICK, planted
 
 from steelyard import registry
 from steelyard.cli import main
 from steelyard.evaluation import training
 from steelyard.metrics import metric_card
+from tasks_for_tests import QUICK, planted
 
 
 @pytest.fixture(autouse=True)
 def _small_task() -> Any:
-    task = planted(windows=planted().windows + (planted().validate,), agents=("buy_and_hold",))
+    task = planted(windows=(*planted().windows, planted().validate), agents=("buy_and_hold",))
     registry.register("tasks", "planted", task, summary="planted")
     registry.register("agents", "quick", lambda: QUICK, summary="a small ppo")
     yield
@@ -35,7 +35,10 @@ def test_a_run_writes_a_bundle_that_verifies_bit_for_bit(
     place = tmp_path / "bundle"
     found = run(capsys, place, "quick", "random", "--seeds", "2", "--steps", "512")
     assert set(found) >= {"task", "fingerprint", "rows", "bundle", "report", "seconds"}
-    assert [(r["agent"], r["seeds"]) for r in found["rows"]] == [("quick", [0, 1]), ("random", [0, 1])]
+    assert [(r["agent"], r["seeds"]) for r in found["rows"]] == [
+        ("quick", [0, 1]),
+        ("random", [0, 1]),
+    ]
     window = found["rows"][0]["windows"][0]
     assert (window["name"], window["start"], window["end"]) == ("test", "2002-10-01", "2002-12-31")
     assert set(window["metrics"]) == set(registry.members("metrics"))
@@ -110,7 +113,9 @@ def test_own_agents_run_beside_the_members(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "mine.py"
-    mine.write_text("from steelyard.agents.classic import HoldCash\nclass Idle(HoldCash):\n    pass\n")
+    mine.write_text(
+        "from steelyard.agents.classic import HoldCash\nclass Idle(HoldCash):\n    pass\n"
+    )
     found = run(capsys, tmp_path / "b", "buy_and_hold", f"{mine}:Idle")
     assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "Idle"]
 

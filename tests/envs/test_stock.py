@@ -3,8 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from markets import play, random_panel, whole
 
+from markets import play, random_panel, whole
 from steelyard.envs.constraints import Limits
 from steelyard.envs.rewards import DifferentialSharpe, RiskPenalised, ValueChange
 from steelyard.envs.stock import StockEnv
@@ -32,7 +32,9 @@ def test_the_worked_example_of_the_paper() -> None:
 
 def test_an_order_fills_at_the_next_open_and_is_valued_at_the_next_close() -> None:
     panel = panel_of([[10.0], [11.0], [13.0]], [[10.5], [12.0], [14.0]])
-    played = play(panel, np.array([[1.0], [-1.0]], np.float32), cash=1_000.0, cost=0.0, max_shares=10)
+    played = play(
+        panel, np.array([[1.0], [-1.0]], np.float32), cash=1_000.0, cost=0.0, max_shares=10
+    )
     assert played.info["cash"].tolist() == [1_000.0 - 110.0, 1_000.0 - 110.0 + 130.0]
     assert played.info["value"].tolist() == [890.0 + 120.0, 1_020.0]
 
@@ -120,7 +122,10 @@ def test_a_delisted_asset_keeps_its_last_mark_and_cannot_be_sold() -> None:
 def test_the_observation_is_the_account_as_fractions_and_the_row_of_the_table() -> None:
     panel = panel_of([[10.0], [10.0]], [[10.0], [20.0]])
     table = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
-    env, params = StockEnv(), whole(build_market(panel, table), cash=1_000.0, cost=0.0, max_shares=50)
+    env, params = (
+        StockEnv(),
+        whole(build_market(panel, table), cash=1_000.0, cost=0.0, max_shares=50),
+    )
     state, first = env.reset(jax.random.key(0), params)
     assert env.observe(first.obs, params).tolist() == [0.0, 1.0, 0.0, 1.0, 2.0]
     _, second = env.step(jax.random.key(0), state, jnp.array([1.0]), params)
@@ -133,9 +138,13 @@ def test_episodes_start_at_random_rows_and_never_leave_their_span() -> None:
     env = StockEnv()
     market = build_market(random_panel(seed=9, rows=40, assets=2))
     params = eqx.tree_at(
-        lambda p: (p.first, p.last, p.length), whole(market), (jnp.array(5), jnp.array(30), jnp.array(10))
+        lambda p: (p.first, p.last, p.length),
+        whole(market),
+        (jnp.array(5), jnp.array(30), jnp.array(10)),
     )
-    rows = jax.vmap(lambda k: env.reset(k, params)[1].obs.row)(jax.random.split(jax.random.key(0), 500))
+    rows = jax.vmap(lambda k: env.reset(k, params)[1].obs.row)(
+        jax.random.split(jax.random.key(0), 500)
+    )
     assert set(np.asarray(rows).tolist()) == set(range(5, 21))
 
 
@@ -154,14 +163,19 @@ def test_actions_truncate_towards_zero_in_float32() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_differential_sharpe_ratio_is_the_derivative_of_the_ratio_of_moving_moments(seed: int) -> None:
+def test_the_differential_sharpe_ratio_is_the_derivative_of_the_ratio_of_moving_moments(
+    seed: int,
+) -> None:
     # S(t) = A / sqrt(B - A^2) with moments moved by rate h; D = dS/dh at h = 0
     returns = np.random.default_rng(seed).normal(0.001, 0.02, 20)
     reward = DifferentialSharpe(rate=0.01)
     memory, value = reward.initial(jnp.float32(100.0)), 100.0
     mean, square = 0.0, reward.variance
     for gain in returns:
-        def ratio(h: float, mean: float = mean, square: float = square, gain: float = gain) -> float:
+
+        def ratio(
+            h: float, mean: float = mean, square: float = square, gain: float = gain
+        ) -> float:
             a, b = mean + h * (gain - mean), square + h * (gain**2 - square)
             return a / np.sqrt(b - a * a)
 

@@ -42,8 +42,8 @@ def generalized_advantage(
 
 
 def clipped_surrogate(
-    ratio: Float[Array, ""], advantage: Float[Array, ""], clip: float | Float[Array, ""]
-) -> Float[Array, ""]:
+    ratio: Float[Array, "*B"], advantage: Float[Array, "*B"], clip: float | Float[Array, ""]
+) -> Float[Array, "*B"]:
     """PPO's pessimistic objective as a loss (Schulman et al., 2017, eq. 7).
 
     Args:

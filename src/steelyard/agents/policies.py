@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import equinox as eqx
 import jax
@@ -77,7 +77,8 @@ def _normal_quantiles() -> NDArray[np.float32]:
     """Midpoint quantiles, scaled to variance 1."""
     inverse = NormalDist().inv_cdf
     quantiles = np.array([inverse((i + 0.5) / QUANTILES) for i in range(QUANTILES)])
-    return (quantiles / quantiles.std()).astype(np.float32)
+    scaled: NDArray[np.float32] = (quantiles / quantiles.std()).astype(np.float32)
+    return scaled
 
 
 class Categorical(NamedTuple):
@@ -168,8 +169,11 @@ class MLP(eqx.Module):
         every row of the table instead of once for every step: the same function up to rounding,
         and the vector is never built.
         """
-        if not shares_table(env):
-            return lambda obs: self(env.observe(obs, params))
+        if shares_table(env):
+            return self._bind_to_table(env, params)
+        return lambda obs: self(env.observe(obs, params))
+
+    def _bind_to_table(self, env: SharedTable, params: Params) -> Callable[[Obs], Any]:
         first = self.layers[0]
         table = env.table(params)
         split = first.weight.shape[0] - table.shape[1]
@@ -179,7 +183,7 @@ class MLP(eqx.Module):
         )
 
 
-def shares_table(env: Env) -> bool:
+def shares_table(env: Any) -> TypeGuard[SharedTable]:
     """Whether the vector of `env` is its own part followed by a row of a shared table."""
     return isinstance(env, SharedTable) and not getattr(env, "published", False)
 

@@ -64,16 +64,16 @@ class PPO(eqx.Module):
         hidden: units of the hidden layers of actor and critic; the paper's 64 and 32.
     """
 
-    learning_rate: float = 3e-4
-    anneal: float = 1.0
-    discount: float = 0.99
-    decay: float = 0.95
-    clip: float = 0.2
-    entropy_weight: float = 0.0
-    value_weight: float = 0.5
-    max_gradient: float = 0.5
-    target_kl: float = float("inf")
-    log_std: float = -0.5
+    learning_rate: float | Float[Array, ""] = 3e-4
+    anneal: float | Float[Array, ""] = 1.0
+    discount: float | Float[Array, ""] = 0.99
+    decay: float | Float[Array, ""] = 0.95
+    clip: float | Float[Array, ""] = 0.2
+    entropy_weight: float | Float[Array, ""] = 0.0
+    value_weight: float | Float[Array, ""] = 0.5
+    max_gradient: float | Float[Array, ""] = 0.5
+    target_kl: float | Float[Array, ""] = float("inf")
+    log_std: float | Float[Array, ""] = -0.5
     steps: int = eqx.field(static=True, default=400_000)
     envs: int = eqx.field(static=True, default=128)
     horizon: int = eqx.field(static=True, default=32)
@@ -139,16 +139,15 @@ class PPO(eqx.Module):
         log |= {"policy_loss": losses[0], "entropy": losses[3]}
         return PPOState(policy, critic, optimiser, live, key, state.update + 1), log
 
-    def _experience(
-        self, steps: Transition, critic: MLP, env: Env, params: Params
-    ) -> Experience:
+    def _experience(self, steps: Transition, critic: MLP, env: Env, params: Params) -> Experience:
         """Advantages and targets of a rollout (T, B), flattened to one batch of steps."""
         worth = critic.bind(env, params)
-        values = jax.vmap(jax.vmap(lambda obs: worth(obs)[0]))
+        values: Any = jax.vmap(jax.vmap(lambda obs: worth(obs)[0]))
         value, next_value = values(steps.obs), values(steps.next_obs)
-        advantage = jax.vmap(
+        estimate: Any = jax.vmap(
             generalized_advantage, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1
-        )(
+        )
+        advantage = estimate(
             steps.reward.astype(value.dtype),
             value,
             next_value,
@@ -157,10 +156,9 @@ class PPO(eqx.Module):
             self.discount,
             self.decay,
         )
-        batch = Experience(
-            steps.obs, steps.action, steps.log_prob, advantage, advantage + value
-        )
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
+        batch = Experience(steps.obs, steps.action, steps.log_prob, advantage, advantage + value)
+        flat: Experience = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
+        return flat
 
     def _learn(
         self,

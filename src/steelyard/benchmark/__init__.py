@@ -1,9 +1,9 @@
 """The one ruler: a task's card, its venue, the score of agents on it, and its verification."""
 
-from steelyard.benchmark.evaluate import evaluate, resolve_agent, settings
+from steelyard.benchmark.scoring import evaluate, resolve_agent, settings
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import REWARDS, Venue, fingerprint, open_venue
-from steelyard.benchmark.verify import Verification, verify
+from steelyard.benchmark.verification import Verification, verify
 
 __all__ = [
     "REWARDS",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import numpy as np
+import jax.numpy as jnp
 
 from steelyard.benchmark.task import Task, Window
 from steelyard.data import load
@@ -127,15 +127,13 @@ def fingerprint(task: Task, panel: Panel) -> str:
 def _params(task: Task, market: Market, first: int, last: int, length: int) -> StockParams:
     return StockParams(
         market=market,
-        first=np.int32(first),
-        last=np.int32(last),
-        length=np.int32(length),
+        first=jnp.asarray(first, jnp.int32),
+        last=jnp.asarray(last, jnp.int32),
+        length=jnp.asarray(length, jnp.int32),
         cash=task.cash,
         cost=task.cost,
         max_shares=task.max_shares,
-        limits=Limits(
-            gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage
-        ),
+        limits=Limits(gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage),
         reward=REWARDS[task.reward](),
     )
 

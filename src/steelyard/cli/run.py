@@ -55,9 +55,7 @@ def run(
         chosen = replace(chosen, data=data, assets=())
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
-    members = [
-        resolve_agent(find_object("agents", name)) for name in agents or chosen.agents
-    ]
+    members = [resolve_agent(find_object("agents", name)) for name in agents or chosen.agents]
     if steps is not None:
         members = [(name, _with_steps(agent, steps)) for name, agent in members]
     if validate and chosen.validate is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ Memory: TypeAlias = Float[Array, " M"]
 """What a reward remembers between the steps of an episode."""
 
 
-@runtime_checkable
 class Reward(Protocol):
     """A reward reads the account value before and after a step, in quote currency."""
 

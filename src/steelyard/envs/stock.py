@@ -68,14 +68,15 @@ class StockState(NamedTuple):
 class StockEnv(eqx.Module):
     """Many stocks, whole shares, one decision a bar; the account of DESIGN section 4.
 
-    | | |
-    |---|---|
-    | Observation | vector of `2 + N + D` float32: log of value over starting capital; cash and each holding as fractions of the value; row t of `market.table` |
-    | Action | N numbers, clipped to [-1, 1], times `max_shares`, truncated to whole shares; + buys, - sells |
-    | Fills | at `market.bid` and `market.ask`: by default the open of the next bar |
-    | Reward | `params.reward` of the account value from close to close |
-    | Ends | truncated after `length` steps or at row `last`; terminated when the value is not positive (long-short only) |
-    | Info | `value`, `cash`, `units` after the step, `order` in whole shares as decided, `gated` |
+    * Observation: `2 + N + D` float32. Log of value over starting capital; cash and each holding
+      as fractions of the value; row t of `market.table`.
+    * Action: N numbers, clipped to [-1, 1], times `max_shares`, truncated to whole shares; + buys,
+      - sells.
+    * Fills: at `market.bid` and `market.ask`; by default the open of the next bar.
+    * Reward: `params.reward` of the account value from close to close.
+    * Ends: truncated after `length` steps or at row `last`; terminated when the value is not
+      positive (long-short only).
+    * Info: `value`, `cash`, `units` after the step, `order` in whole shares as decided, `gated`.
 
     Attributes:
         short: holdings may become negative. Set a leverage limit then; shorting costs no borrow
@@ -115,9 +116,7 @@ class StockEnv(eqx.Module):
         before = equity(account, market.mark[row])
         order = whole_shares(action, params.max_shares).astype(account.cash.dtype)
         gated = gate_fires(params.limits, market, row, state.steps == 0)
-        limited = limit_order(
-            order, account, before, market.ask[row], params.limits, closed=gated
-        )
+        limited = limit_order(order, account, before, market.ask[row], params.limits, closed=gated)
         account = execute(
             account,
             limited,

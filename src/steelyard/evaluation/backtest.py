@@ -22,7 +22,7 @@ from steelyard.types import EquityCurve, Floats
 def backtest(
     env: StockEnv,
     params: StockParams,
-    policy: Policy,
+    policy: Policy | Recorded,
     timestamps: NDArray[np.datetime64],
     *,
     seed: int = 0,

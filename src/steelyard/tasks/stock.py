@@ -6,20 +6,24 @@ from steelyard.benchmark import Task, Window
 from steelyard.registry import register
 from steelyard.tasks.published import rows_of
 
-DOW_30 = tuple(
-    "AAPL AMGN AXP BA CAT CRM CSCO CVX DIS DOW GS HD HON IBM INTC "
-    "JNJ JPM KO MCD MMM MRK MSFT NKE PG TRV UNH V VZ WBA WMT".split()
+# fmt: off
+DOW_30 = (
+    "AAPL", "AMGN", "AXP", "BA", "CAT", "CRM", "CSCO", "CVX", "DIS", "DOW",
+    "GS", "HD", "HON", "IBM", "INTC", "JNJ", "JPM", "KO", "MCD", "MMM",
+    "MRK", "MSFT", "NKE", "PG", "TRV", "UNH", "V", "VZ", "WBA", "WMT",
 )
 """Members from 2020-08-31 to 2024-02-25."""
 
 TABLE_2 = (
-    "macd boll_ub boll_lb rsi_30 cci_30 dx_30 close_30_sma close_60_sma vix turbulence".split()
+    "macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30",
+    "close_30_sma", "close_60_sma", "vix", "turbulence",
 )
 """The ten market indicators of the paper's Table 2."""
 
 CLASSIC = (
-    "buy_and_hold equal_weight index min_variance mean_variance random hold_cash".split()
+    "buy_and_hold", "equal_weight", "index", "min_variance", "mean_variance", "random", "hold_cash",
 )
+# fmt: on
 
 PRICES = "bundled:us_djia30_daily_2009_2023"
 DJIA = {"DJIA": ("bundled:us_index_daily_2009_2023", "^DJI")}
@@ -53,7 +57,7 @@ STOCK_2023 = register(
         summary="FinRL Contest 2023 task 1: data-centric stock trading on 29 names (Table 4)",
         data=PRICES,
         assets=tuple(name for name in DOW_30 if name != "DOW"),
-        features=tuple(TABLE_2),
+        features=TABLE_2,
         train=Window("train", "2010-07-01", "2023-10-24"),
         windows=(
             Window("before the deadline", "2023-10-25", "2023-11-14"),

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from steelyard.benchmark.evaluate import index_curve
+from steelyard.benchmark.scoring import index_curve
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import open_venue
 from steelyard.errors import BundleError

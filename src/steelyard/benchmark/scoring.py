@@ -159,9 +159,7 @@ def _pass(venue: Venue, params: StockParams, policy: Any, seed: int) -> Backtest
 def _window_score(
     window: Window, passes: Sequence[Backtest], curves: Sequence[EquityCurve]
 ) -> WindowScore:
-    return WindowScore(
-        window.name, window.start, window.end, passes, curves, interval(curves)
-    )
+    return WindowScore(window.name, window.start, window.end, passes, curves, interval(curves))
 
 
 def _score_index(venue: Venue, name: str, windows: Sequence[Window]) -> AgentScore:
