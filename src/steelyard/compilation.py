@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import jax
+
+from steelyard.home import home
 
 
 def use_cache(directory: Path | None = None) -> Path:
@@ -24,11 +25,3 @@ def use_cache(directory: Path | None = None) -> Path:
     for name, value in settings.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
     return place
-
-
-def home() -> Path:
-    """Where Steelyard keeps what it can make again: `STEELYARD_HOME`, else the user's cache."""
-    stated = os.environ.get("STEELYARD_HOME")
-    if stated:
-        return Path(stated)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "steelyard"

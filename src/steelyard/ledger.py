@@ -102,8 +102,13 @@ def net_prices(
     def commission(price: Float[Array, "*T N"]) -> Float[Array, "*T N"]:
         if not exact:
             return price * cost
-        parts = jnp.round(jnp.asarray(cost, price.dtype) * PARTS)
-        return jnp.ceil((price / TICK_MONEY) * parts / (PARTS / TICK_MONEY))
+        # XLA may turn a division by a constant into a product that is off by a bit, so the
+        # remainder, which is exact, decides what is rounded up
+        ticks = jnp.round(price / TICK_MONEY)
+        charge = ticks * jnp.round(jnp.asarray(cost, price.dtype) * PARTS)
+        units = PARTS // TICK_MONEY
+        whole = jnp.floor(charge / units)
+        return whole + (charge - whole * units > 0)
 
     return bid - commission(bid), ask + commission(ask)
 

@@ -193,8 +193,8 @@ def rollout(
     act = bind(policy, env, params)
     live = start(start_key, env, params, policy) if live is None else live
 
-    def step(live: Live, key: PRNGKeyArray) -> tuple[Live, Transition]:
-        act_key, step_key, reset_key = jax.random.split(key, 3)
+    def step(live: Live, keys: PRNGKeyArray) -> tuple[Live, Transition]:
+        act_key, step_key, reset_key = keys
         distribution, carry = act(live.obs, live.carry)
         action = distribution.sample(act_key) if sample else distribution.mode()
         state, after = env.step(step_key, live.state, action, params)
@@ -215,4 +215,4 @@ def rollout(
         )
         return following, transition
 
-    return jax.lax.scan(step, live, jax.random.split(key, length))
+    return jax.lax.scan(step, live, jax.random.split(key, (length, 3)))

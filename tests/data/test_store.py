@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from steelyard.data import Store, load
-from steelyard.data.store import home, write_atomically
+from steelyard.data.store import write_atomically
+from steelyard.home import home
 from steelyard.errors import DataError, MissingDataError
 from steelyard.types import Panel
 

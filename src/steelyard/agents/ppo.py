@@ -142,7 +142,12 @@ class PPO(eqx.Module):
     def _experience(self, steps: Transition, critic: MLP, env: Env, params: Params) -> Experience:
         """Advantages and targets of a rollout (T, B), flattened to one batch of steps."""
         worth = critic.bind(env, params)
-        values: Any = jax.vmap(jax.vmap(lambda obs: worth(obs)[0]))
+        shape = steps.reward.shape
+
+        def values(obs: Any) -> Float[Array, "T B"]:
+            """The critic over one flat batch axis, which is several times faster than two."""
+            return jax.vmap(lambda one: worth(one)[0])(_flat(obs)).reshape(shape)
+
         value, next_value = values(steps.obs), values(steps.next_obs)
         estimate: Any = jax.vmap(
             generalized_advantage, in_axes=(1, 1, 1, 1, 1, None, None), out_axes=1
@@ -157,7 +162,7 @@ class PPO(eqx.Module):
             self.decay,
         )
         batch = Experience(steps.obs, steps.action, steps.log_prob, advantage, advantage + value)
-        flat: Experience = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
+        flat: Experience = _flat(batch)
         return flat
 
     def _learn(
@@ -233,3 +238,8 @@ class PPO(eqx.Module):
         return optax.chain(
             optax.clip_by_global_norm(self.max_gradient), optax.scale_by_adam(eps=1e-5)
         )
+
+
+def _flat(tree: Any) -> Any:
+    """Leaves (T, B, ...) as (T * B, ...)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)

@@ -18,6 +18,7 @@ app = cyclopts.App(
     help="Weigh trading agents: one market, one ledger, one clock, one ruler.",
     version=lambda: version("steelyard"),
     result_action="return_value",
+    help_format="plaintext",
 )
 app.command(run.run)
 for show in (lists.tasks, lists.agents, lists.features, lists.metrics):

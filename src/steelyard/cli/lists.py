@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelyard.cli.output import emit, show_card, show_table
-from steelyard.types import Facts
+
+if TYPE_CHECKING:
+    from steelyard.types import Facts
 
 
 def tasks(name: str | None = None, *, json: bool = False) -> None:

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steelyard.types import Facts
+if TYPE_CHECKING:
+    from steelyard.types import Facts
 
 
 def emit(document: Any) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard.errors import DataError, MissingDataError
+from steelyard.home import home
 from steelyard.types import Floats, Panel
 
 if TYPE_CHECKING:
@@ -159,19 +159,6 @@ class Store:
 
     def _path(self, sha256: str, suffix: str) -> Path:
         return self.root / f"{sha256}{suffix}"
-
-
-def home() -> Path:
-    """The folder for data that can be fetched again: `STEELYARD_HOME`, or else the user's cache."""
-    if chosen := os.environ.get("STEELYARD_HOME"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "steelyard"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

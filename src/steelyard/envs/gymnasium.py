@@ -188,7 +188,7 @@ class GymVectorEnv(VectorEnv[Vectors, Any, NDArray[Any]]):
         return infos
 
 
-def _spaces(stepper: Stepper) -> tuple[Box, gymnasium.Space[Any]]:
+def _spaces(stepper: Stepper) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
     """Observations and actions of one environment, for Gymnasium."""
     vectors, actions = Box(-LARGEST, LARGEST, (stepper.size,), np.float32), stepper.space
     if actions.choices:

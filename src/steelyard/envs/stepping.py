@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from steelyard.rollout import Action, Env, Params, State, TimeStep
 
@@ -18,7 +18,7 @@ from steelyard.rollout import Action, Env, Params, State, TimeStep
 class Episode(NamedTuple):
     """An episode between two steps: the stream of keys that it draws from, and the state."""
 
-    keys: PRNGKeyArray
+    keys: Key[Array, "*B"]
     state: State
 
 
@@ -49,8 +49,7 @@ class Stepper:
     """
 
     def __init__(self, env: Env, params: Params) -> None:
-        leaves = jax.tree.leaves(params)
-        self._double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves)
+        self._double = in_double(params)
         self._env = eqx.partition(env, eqx.is_array)
         self.space = env.action_space(params)
         with jax.enable_x64(self._double):
@@ -58,7 +57,7 @@ class Stepper:
             answer = jax.eval_shape(lambda key: _begin(env, key, params)[1], jax.random.key(0))
         self.size = int(answer.vector.shape[0])
 
-    def keys(self, seeds: Sequence[int]) -> PRNGKeyArray:
+    def keys(self, seeds: Sequence[int]) -> Key[Array, " B"]:
         """(B,) one stream of keys per seed."""
         return jax.vmap(jax.random.key)(np.array([seed % 2**32 for seed in seeds], np.uint32))
 
@@ -76,7 +75,7 @@ class Stepper:
             )
         return stepped
 
-    def reset_all(self, keys: PRNGKeyArray) -> tuple[Episode, Answer]:
+    def reset_all(self, keys: Key[Array, " B"]) -> tuple[Episode, Answer]:
         """B fresh episodes."""
         with jax.enable_x64(self._double):
             started: tuple[Episode, Answer] = _reset_all(
@@ -96,6 +95,12 @@ class Stepper:
                 self._env[1], self._env[0], episodes, actions, self._params
             )
         return stepped
+
+
+def in_double(params: Params) -> bool:
+    """Whether any number in `params` is held in 64 bits."""
+    leaves = jax.tree.leaves(params)
+    return any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves)
 
 
 def _begin(env: Env, keys: PRNGKeyArray, params: Params) -> tuple[Episode, Answer]:
@@ -141,7 +146,7 @@ def _step(static: Any, arrays: Any, episode: Episode, action: Action, params: Pa
 
 
 @partial(jax.jit, static_argnums=0)
-def _reset_all(static: Any, arrays: Any, keys: PRNGKeyArray, params: Params) -> Any:
+def _reset_all(static: Any, arrays: Any, keys: Key[Array, " B"], params: Params) -> Any:
     env = eqx.combine(arrays, static)
     return jax.vmap(lambda one: _begin(env, one, params))(keys)
 

@@ -92,10 +92,14 @@ def best(rows: Sequence[Row], metric: str) -> Best:
     agents = frozenset(name for name, one in held.items() if sign * one.value == top)
     others = [one for name, one in held.items() if name not in agents]
     bars = min(len(curve.timestamps) - 1 for _, window in rows for curve in window.curves)
-    apart = len(agents) == 1 and bars >= FEW and all(
-        lies_above(one, other) if sign > 0 else lies_above(other, one)
-        for one in (held[next(iter(agents))],)
-        for other in others
+    apart = (
+        len(agents) == 1
+        and bars >= FEW
+        and all(
+            lies_above(one, other) if sign > 0 else lies_above(other, one)
+            for one in (held[next(iter(agents))],)
+            for other in others
+        )
     )
     return Best(agents, apart)
 

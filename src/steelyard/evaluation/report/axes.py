@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,12 @@ class Range:
     high: float
 
     @classmethod
-    def of(
-        cls, values: Sequence[Floats], *, zero: bool = False, pad: float = 0.04
-    ) -> Range:
+    def of(cls, values: Sequence[Floats], *, zero: bool = False, pad: float = 0.04) -> Range:
         """What holds all finite values, with some room; `zero` keeps 0 inside."""
         pieces = [np.asarray(one, np.float64).ravel() for one in values]
-        every = np.concatenate([*pieces, np.zeros(1)]) if zero or not pieces else np.concatenate(pieces)
+        every = (
+            np.concatenate([*pieces, np.zeros(1)]) if zero or not pieces else np.concatenate(pieces)
+        )
         every = every[np.isfinite(every)]
         low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 0.0)
         if not high > low:
@@ -64,7 +65,7 @@ class Range:
 
 def decimals(ticks: Sequence[float]) -> int:
     """Decimals that tell neighbouring ticks apart."""
-    step = min((b - a for a, b in zip(ticks, ticks[1:], strict=False)), default=1.0)
+    step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
@@ -107,7 +108,7 @@ def rows_to_draw(count: int, keep: int, must: Sequence[Floats] = ()) -> Rows:
 
 def across(rows: Rows, count: int) -> Rows:
     """Columns of the plot for rows of a series of `count`."""
-    return np.rint(rows * (SIZE / max(count - 1, 1))).astype(np.int64)
+    return np.asarray(np.rint(rows * (SIZE / max(count - 1, 1))), np.int64)
 
 
 def line(columns: Rows, places: Rows) -> str:
@@ -126,7 +127,7 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     order = sorted(range(len(places)), key=lambda index: places[index])
     gap = min(gap, 1.0 / max(len(places) - 1, 1))
     moved = list(places)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         moved[after] = max(moved[after], moved[before] + gap)
     limit = 1.0
     for index in reversed(order):

@@ -12,8 +12,11 @@ from steelyard.metrics import LIMIT, metric_card
 NARROW = "\u202f"
 """Narrow space that does not break, between a number and its unit."""
 
-MISSING = "–"
-"""What stands where there is no number."""
+MISSING = "\u2013"
+"""What stands where there is no number: an en dash."""
+
+MINUS = "\u2212"
+"""A minus as wide as a plus."""
 
 _TITLES = {"romad": "RoMaD", "win_loss_ratio": "Win/loss ratio", "kl": "KL divergence"}
 _NAMES = {"sharpe": "Sharpe", "sortino": "Sortino", "calmar": "Calmar", "rachev": "Rachev"}
@@ -38,7 +41,7 @@ def number(value: float, decimals: int = 2, *, sign: bool = False) -> str:
     text = f"{abs(value):,.{decimals}f}"
     if not any(digit in text for digit in "123456789"):
         return text
-    return ("−" if value < 0 else "+" if sign else "") + text
+    return (MINUS if value < 0 else "+" if sign else "") + text
 
 
 def percent(fraction: float, decimals: int = 2, *, sign: bool = True) -> str:
@@ -59,7 +62,7 @@ def metric_value(metric: str, value: float) -> str:
     Values at the limit of a ratio (a gain without any loss to divide by) are written as such.
     """
     if abs(value) >= LIMIT:
-        return "≥" + NARROW + "10⁶" if value > 0 else "≤" + NARROW + "−10⁶"
+        return "≥" + NARROW + "10⁶" if value > 0 else "≤" + NARROW + MINUS + "10⁶"
     if is_percent(metric):
         return percent(value, _decimals(metric, 100 * value), sign=_signed(metric))
     return number(value, _decimals(metric, value))

@@ -9,36 +9,46 @@ from functools import cache
 from importlib.resources import files
 
 from steelyard.evaluation.ranking import window_rows, windows
-from steelyard.evaluation.report import sections
-from steelyard.evaluation.report.charts import index_rules
-from steelyard.evaluation.report.markup import Html, join, tag, text
-from steelyard.evaluation.report.verdict import compare, verdict
+from steelyard.evaluation.report import card
+from steelyard.evaluation.report.markup import Html, tag
+from steelyard.evaluation.report.plot import index_rules
+from steelyard.evaluation.report.training import training
+from steelyard.evaluation.report.verdict import Comparison, compare, verdict
+from steelyard.evaluation.report.window import tab_rules, window
 from steelyard.evaluation.results import Score
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+)
 """What the page may load: nothing, and no script but its own."""
 
 
-def render(score: Score, *, bundle: str = "BUNDLE") -> str:
+def render(
+    score: Score,
+    *,
+    bundle: str = "BUNDLE",
+    comparisons: Sequence[Comparison] | None = None,
+) -> str:
     """The report on a score, as the text of one HTML file.
 
     Args:
         score: what is reported; every name in it is escaped.
         bundle: directory that the command for verification names.
+        comparisons: those of `compare(score)`, where they are at hand.
     """
-    comparisons = compare(score)
+    comparisons = compare(score) if comparisons is None else comparisons
     sentences = verdict(score, comparisons)
-    parts: list[Html] = [sections.header(score, sentences)]
+    parts: list[Html] = [_header(score, sentences)]
     anchors: list[tuple[str, str]] = []
     for position, comparison in enumerate(comparisons):
         anchor = f"window-{position + 1}"
         anchors.append((anchor, comparison.window if len(comparisons) > 1 else "Result"))
-        parts.append(sections.window(score, position, comparison, anchor))
+        parts.append(window(score, position, comparison, anchor))
     for anchor, label, section in (
-        ("training", "Training", sections.training(score)),
-        ("task", "Task", sections.task(score)),
-        ("conventions", "Conventions", sections.conventions(score)),
-        ("verify", "Verify", sections.verify(score, bundle)),
+        ("training", "Training", training(score)),
+        ("task", "Task", card.task(score)),
+        ("conventions", "Conventions", card.conventions(score)),
+        ("verify", "Verify", card.verify(score, bundle)),
     ):
         if section:
             anchors.append((anchor, label))
@@ -49,19 +59,36 @@ def render(score: Score, *, bundle: str = "BUNDLE") -> str:
 
 def _head(score: Score, headline: str) -> Html:
     most = max((len(window_rows(score, n)) for n in range(len(windows(score)))), default=1)
-    style = _resource("report.css") + index_rules(most) + sections.tab_rules(most)
+    style = _resource("report.css") + index_rules(most) + tab_rules(most)
     return tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag(
-            "meta", http_equiv="Content-Security-Policy", content=POLICY.format(digest=_digest())
-        ),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY.format(digest=_digest())),
         tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="description", content=headline),
         tag("link", rel="icon", href="data:,"),
         tag("title", f"{score.task} · Steelyard"),
         tag("style", Html(style)),
+    )
+
+
+def _header(score: Score, sentences: Sequence[str]) -> Html:
+    """Title, verdict and the facts that every number depends on."""
+    headline, *others = (sentence.replace("'", "\u2019") for sentence in sentences)
+    points = [tag("li", sentence) for sentence in others]
+    notes = [tag("p", "Note: ", note, class_="warning") for note in score.notes]
+    summary = str(score.card.get("summary", ""))
+    code = tag("code", score.fingerprint)
+    return tag(
+        "header",
+        tag("p", "Steelyard report · fingerprint ", code, class_="eyebrow"),
+        tag("h1", score.task),
+        tag("p", summary, class_="summary") if summary else Html(""),
+        *notes,
+        tag("p", headline, class_="verdict"),
+        tag("ul", *points, class_="verdict-points") if points else Html(""),
+        card.key_facts(score),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from steelyard.evaluation.ranking import FEW, Row, best, lies_above, moved, window_rows, windows
 from steelyard.evaluation.report.numbers import (
+    NARROW,
     metric_interval,
     metric_value,
     names,
@@ -71,7 +72,7 @@ def compare(score: Score) -> list[Comparison]:
 
 
 def verdict(score: Score, comparisons: Sequence[Comparison] | None = None) -> list[str]:
-    """Sentences on who is better than whom, as far as the 90 % intervals reach.
+    """Sentences on who is better than whom, as far as the 90{NARROW}% intervals reach.
 
     Args:
         score: of a run.
@@ -100,7 +101,9 @@ def _compare(score: Score, number: int) -> Comparison:
             for name, window in held.items()
             if name != chosen and window.curves
         }
-    bars = max((len(window.curves[0].timestamps) - 1 for _, window in rows if window.curves), default=0)
+    bars = max(
+        (len(window.curves[0].timestamps) - 1 for _, window in rows if window.curves), default=0
+    )
     return Comparison(windows(score)[number].name, bars, rows, chosen, excess)
 
 
@@ -116,18 +119,21 @@ def _headline(seen: Sequence[Comparison]) -> str:
     above = [one.above() for one in seen]
     if not any(above):
         where = "" if len(seen) == 1 else f" in any of the {len(seen)} windows"
-        return f"No agent’s Sharpe interval lies above {first.reference}’s{where}."
+        return f"No agent's Sharpe interval lies above {first.reference}'s{where}."
     if len(seen) == 1:
         noun, verb = ("interval", "lies") if len(above[0]) == 1 else ("intervals", "lie")
-        return f"The Sharpe {noun} of {_all(above[0])} {verb} above {first.reference}’s."
-    each = [f"{_all(who) if who else 'none'} in {plain(one.window)}" for one, who in zip(seen, above)]
-    return f"Sharpe intervals above {first.reference}’s: {'; '.join(each)}."
+        return f"The Sharpe {noun} of {_all(above[0])} {verb} above {first.reference}'s."
+    each = [
+        f"{_all(who) if who else 'none'} in {plain(one.window)}"
+        for one, who in zip(seen, above, strict=True)
+    ]
+    return f"Sharpe intervals above {first.reference}'s: {'; '.join(each)}."
 
 
 def _window(one: Comparison, count: int) -> list[str]:
     ranked = [*_leader(one), *_paired(one)] if one.bars >= FEW else []
     sentences = [*ranked, *_index(one)]
-    return sentences if count == 1 else [f"{plain(one.window)}: {text}" for text in sentences]
+    return sentences if count == 1 else [f"{plain(one.window)} · {text}" for text in sentences]
 
 
 def _few(seen: Sequence[Comparison]) -> list[str]:
@@ -148,9 +154,10 @@ def _leader(one: Comparison) -> list[str]:
         return ["No agent traded: every account stayed where it was."]
     name = sorted(top.agents)[0]
     held = one.agents[name]
+    verb = "has" if len(top.agents) == 1 else "have"
     stated = (
-        f"{_all(sorted(top.agents))} {'has' if len(top.agents) == 1 else 'have'} the highest Sharpe "
-        f"ratio, {metric_value(KEY, held.value)} (90 % interval {metric_interval(KEY, held)})"
+        f"{_all(sorted(top.agents))} {verb} the highest Sharpe ratio,"
+        f" {metric_value(KEY, held.value)} (90{NARROW}% interval {metric_interval(KEY, held)})"
     )
     if held.value < 0:
         return [stated + ": below zero, holding cash did better."]
@@ -161,8 +168,12 @@ def _leader(one: Comparison) -> list[str]:
     overlapping = sum(not lies_above(held, other) for other in others)
     if not overlapping:
         return [stated + ", above the interval of every other agent."]
-    many = f"all {len(others)}" if overlapping == len(others) else f"{overlapping} of the {len(others)}"
-    return [f"{stated}, but its interval overlaps {many} others’: the order is not settled."]
+    many = (
+        f"all {len(others)}"
+        if overlapping == len(others)
+        else f"{overlapping} of the {len(others)}"
+    )
+    return [f"{stated}, but its interval overlaps {many} others': the order is not settled."]
 
 
 def _paired(one: Comparison) -> list[str]:
@@ -178,10 +189,10 @@ def _paired(one: Comparison) -> list[str]:
             f"Bar for bar against {one.reference}, no agent earned reliably more: every 90 % "
             "interval of the excess return reaches zero or below."
         )
-    for name in over:
-        sentences.append(
-            f"Bar for bar against {one.reference}, {plain(name)} earned {_a_year(found[name])}."
-        )
+    sentences += [
+        f"Bar for bar against {one.reference}, {plain(name)} earned {_a_year(found[name])}."
+        for name in over
+    ]
     if over and len(found) > 1:
         luck = 1 - 0.95 ** len(found)
         sentences.append(
@@ -195,7 +206,7 @@ def _paired(one: Comparison) -> list[str]:
 
 def _a_year(excess: Estimate) -> str:
     return (
-        f"{percent(excess.value, 1)} a year more (90 % interval {percent(excess.low, 1)} to "
+        f"{percent(excess.value, 1)} a year more (90{NARROW}% interval {percent(excess.low, 1)} to "
         f"{percent(excess.high, 1)})"
     )
 
@@ -211,8 +222,8 @@ def _index(one: Comparison) -> list[str]:
             rivals = [gain for name in one.agents if (gain := gains[name]) is not None]
             more = sum(gain.value > level.value for gain in rivals)
             sentences.append(
-                f"The index {plain(row.agent)} returned {metric_value(metric, level.value)} without "
-                f"paying costs; {more} of {len(rivals)} agents returned more."
+                f"The index {plain(row.agent)} returned {metric_value(metric, level.value)} "
+                f"without paying costs; {more} of {len(rivals)} agents returned more."
             )
     return sentences
 
@@ -223,7 +234,9 @@ def _seeds(score: Score) -> list[str]:
     if not single:
         return []
     verb = "was" if len(single) == 1 else "were"
-    return [f"{_all(single)} {verb} trained with one seed: what training owes to luck is not known."]
+    return [
+        f"{_all(single)} {verb} trained with one seed: what training owes to luck is not known."
+    ]
 
 
 def _all(agents: Sequence[str]) -> str:

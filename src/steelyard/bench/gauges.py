@@ -1,0 +1,140 @@
+"""Cases without a peer: a figure of our own under a ceiling."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from steelyard.bench.result import LEAST_ROUNDS, Bench, Row
+from steelyard.bench.synthetic import ASSETS, FEATURES
+from steelyard.bench.worker import Program, Worker
+from steelyard.errors import BenchError
+
+_SOURCE = Path(__file__).resolve().parents[2]
+
+HELP = "import sys; sys.path.append({!r}); from steelyard.cli import main; main()"
+"""What the installed `steelyard` command runs, wherever the package lies."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A figure of our own that has to stay below `bar`, in `unit`."""
+
+    suite: str
+    name: str
+    bar: float
+    unit: str
+    against: str = ""
+
+    def row(self, **values: Any) -> Row:
+        """A row of this case."""
+        return Row(self.suite, self.name, self.unit, self.bar, sense="at most", **values)
+
+    def row_of(self, seconds: Sequence[float], first: float) -> Row:
+        """A row of repeated wall seconds, `first` of which stands apart."""
+        middle = median(seconds)
+        return self.row(
+            ours=middle,
+            low=min(seconds),
+            high=max(seconds),
+            met=middle <= self.bar if len(seconds) >= LEAST_ROUNDS else None,
+            first={"ours": first},
+            rounds=[[second] for second in seconds],
+        )
+
+
+@dataclass(frozen=True)
+class Memory(Gauge):
+    """How much of the memory that stored observations would take a rollout really takes.
+
+    Two fresh processes run the same rollout on markets of which one has `more` times the features.
+    Their peaks differ by the market's own growth, which does not depend on batch or time, and by
+    nothing else where observations are rebuilt by index: then `growth` is close to 0. It is 1 and
+    more where the vectors of the steps are kept.
+    """
+
+    unit: str = "of the bytes of the observations"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    more: int = 8
+
+    def measure(self, bench: Bench) -> Row:
+        """Growth of the peak over the bytes of the added features of all steps."""
+        peaks = []
+        for repeat in (1, self.more):
+            bench.report(f"{self.name}: {repeat} x features")
+            with Worker(Program("steelyard.bench.ours_process")) as worker:
+                options = {**self.options, "repeat": repeat}
+                peaks.append(worker.open("0", "memory", bench.folder, options)["facts"]["peak"])
+        if None in peaks:
+            return self.row(note="this system does not count the peak memory of a process")
+        steps = int(self.options["envs"]) * int(self.options["horizon"])
+        added = 4 * steps * ASSETS * FEATURES * (self.more - 1)
+        growth = (peaks[1] - peaks[0]) / added
+        note = (
+            f"{steps:,} steps; peak {peaks[0] >> 20} MiB with {FEATURES} features, "
+            f"{peaks[1] >> 20} MiB with {FEATURES * self.more}"
+        )
+        return self.row(ours=growth, met=growth <= self.bar, note=note)
+
+
+@dataclass(frozen=True)
+class FirstUpdate(Gauge):
+    """Seconds from the start of a process to the end of its first PPO update.
+
+    The process is free to use all cores, as for a user. A cold one fills the compilation cache
+    first; its time is the row's `first`.
+    """
+
+    unit: str = "wall seconds"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def measure(self, bench: Bench) -> Row:
+        """Median wall seconds of the warm starts."""
+        with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as cache:
+            variables = {"JAX_PLATFORMS": "cpu", "STEELYARD_HOME": cache}
+            program = Program("steelyard.bench.ours_process", variables=variables, pinned=False)
+            cold = self._start(bench, program)
+            seconds = []
+            for turn in range(bench.rounds):
+                bench.report(f"{self.name}: start {turn + 1} of {bench.rounds}")
+                seconds.append(self._start(bench, program))
+        return self.row_of(seconds, first=cold)
+
+    def _start(self, bench: Bench, program: Program) -> float:
+        begin = time.perf_counter()
+        with Worker(program) as worker:
+            worker.open("0", "first_update", bench.folder, self.options)
+            return time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Help(Gauge):
+    """Seconds that `steelyard --help` takes, as a whole process."""
+
+    unit: str = "wall seconds"
+
+    def measure(self, bench: Bench) -> Row:
+        """Median wall seconds; one start before them fills the file cache."""
+        bench.report(self.name)
+        seconds = [self._start() for _ in range(bench.rounds + 1)]
+        return self.row_of(seconds[1:], first=seconds[0])
+
+    def _start(self) -> float:
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", HELP.format(str(_SOURCE)), "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise BenchError(f"`steelyard --help` failed: {last}")
+        return time.perf_counter() - begin

@@ -1,0 +1,165 @@
+"""What `steelyard bench` measures: declarations only, one tuple of cases.
+
+The bars are ratios to reach, so that they mean the same on every machine; ceilings of seconds are
+the exception (start).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from steelyard.bench.gauges import FirstUpdate, Help, Memory
+from steelyard.bench.protocol import Duel, Side
+from steelyard.bench.result import Case
+
+SUITES: Mapping[str, str] = {
+    "rollout": "environment steps with a 64-32 actor and critic in the loop",
+    "train": "complete PPO training at the default settings of stable-baselines3",
+    "features": "eight indicators and turbulence, 30 stocks x 3,300 days",
+    "metrics": "metrics of 10,000 equity curves",
+    "ledger": "the exact ledger against float32 money",
+    "memory": "peak memory of a rollout against the size of its observations",
+    "start": "seconds to the first trained update, and to --help",
+}
+"""Name -> what it measures."""
+
+ACCOUNT = {"cash": 1_000_000, "cost": 0.001, "hmax": 100, "net": [64, 32]}
+"""Settings that both sides of every market case share."""
+
+METRICS = (
+    "cumulative_return",
+    "annual_return",
+    "annual_volatility",
+    "sharpe_ratio",
+    "max_drawdown",
+    "sortino_ratio",
+    "calmar_ratio",
+    "omega_ratio",
+)
+"""Metrics that both empyrical and we have."""
+
+_SAME_MARKET = ("data", "hmax", "cash", "cost", "net", "actions_matter")
+_SAME_TRAINING = (*_SAME_MARKET, "batch", "epochs", "steps")
+_DEVICE, _HOST = "steelyard.bench.ours_device", "steelyard.bench.ours_host"
+
+_ROLLOUT = Side(
+    _DEVICE,
+    "rollout",
+    tuple(
+        {**ACCOUNT, "envs": envs, "horizon": 65_536 // envs, "calls": 16}
+        for envs in (512, 2_048, 4_096)
+    ),
+)
+_TRAIN = Side(
+    _DEVICE,
+    "train",
+    ({**ACCOUNT, "envs": 1, "steps": 2_048, "epochs": 10, "batch": 64, "updates": 16},),
+)
+
+
+def _peer_rollout(maker: str, *settings: tuple[int, int]) -> Side:
+    candidates = tuple({**ACCOUNT, "envs": envs, "samples": samples} for envs, samples in settings)
+    return Side("finrl_market", maker, candidates, peer="finrl")
+
+
+def _peer_train(maker: str) -> Side:
+    return Side("finrl_market", maker, ({**ACCOUNT, "envs": 1, "steps": 2_048},), peer="finrl")
+
+
+CASES: tuple[Case, ...] = (
+    Duel(
+        "rollout",
+        "policy in the loop, pandas environment",
+        _ROLLOUT,
+        _peer_rollout("pandas_rollout", (1, 512), (4, 512)),
+        bar=2_000,
+        versus="FinRL's pandas environment, policy of stable-baselines3, DummyVecEnv",
+        agree=_SAME_MARKET,
+        note="ours fills at the shown close, as the peer; ours stores what an update needs",
+    ),
+    Duel(
+        "rollout",
+        "policy in the loop, NumPy environment",
+        _ROLLOUT,
+        _peer_rollout("numpy_rollout", (1, 8_192), (8, 16_384)),
+        bar=100,
+        versus="FinRL's NumPy environment, policy of stable-baselines3, DummyVecEnv",
+        agree=_SAME_MARKET,
+        note="the peer ignores orders of a tenth of hmax and less; ours fills them all",
+    ),
+    Duel(
+        "train",
+        "PPO at SB3's defaults, pandas environment",
+        _TRAIN,
+        _peer_train("pandas_train"),
+        bar=100,
+        versus="PPO.learn of stable-baselines3 on FinRL's pandas environment",
+        agree=_SAME_TRAINING,
+    ),
+    Duel(
+        "train",
+        "PPO at SB3's defaults, NumPy environment",
+        _TRAIN,
+        _peer_train("numpy_train"),
+        bar=10,
+        versus="PPO.learn of stable-baselines3 on FinRL's NumPy environment",
+        agree=_SAME_TRAINING,
+    ),
+    Duel(
+        "features",
+        "eight indicators",
+        Side(_HOST, "indicators"),
+        Side("finrl_features", "indicators", peer="finrl"),
+        bar=100,
+        versus="FinRL's FeatureEngineer with stockstats 0.6.10",
+        agree=("data", "names"),
+        note="seven compared by value; stockstats 0.6 smooths dx_30 in another way",
+    ),
+    Duel(
+        "features",
+        "turbulence",
+        Side(_HOST, "turbulence"),
+        Side("finrl_features", "turbulence", peer="finrl"),
+        bar=20,
+        versus="FinRL's FeatureEngineer",
+    ),
+    Duel(
+        "metrics",
+        "10,000 curves, eight metrics",
+        Side(_HOST, "metrics", ({"curves": 10_000, "compared": 500, "metrics": METRICS},)),
+        Side(
+            "empyrical_metrics",
+            "metrics",
+            ({"curves": 500, "compared": 500, "metrics": METRICS},),
+            peer="finrl",
+        ),
+        bar=10,
+        versus="empyrical-reloaded 0.7.1 on NumPy arrays, curve by curve",
+        agree=("data", "names"),
+        tolerance=1e-9,
+        note="the peer weighs 500 of the curves a round and is extrapolated linearly",
+        unit="curves per CPU-second",
+    ),
+    Duel(
+        "ledger",
+        "exact money",
+        Side(
+            _DEVICE, "ledger", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "exact"},)
+        ),
+        Side(
+            _DEVICE, "ledger", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "float32"},)
+        ),
+        bar=1 / 1.5,
+        versus="the float32 ledger: exact money may cost 1.5 times as much",
+        agree=_SAME_MARKET,
+    ),
+    Memory(
+        "memory",
+        "growth with features",
+        bar=0.1,
+        options={**ACCOUNT, "envs": 1_024, "horizon": 128},
+    ),
+    FirstUpdate("start", "first trained update, warm cache", bar=3.0, options=ACCOUNT),
+    Help("start", "steelyard --help", bar=0.5),
+)
+"""All cases, in the order of the table."""

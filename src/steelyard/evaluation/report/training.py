@@ -1,0 +1,36 @@
+"""Training curves of the learned agents, one small chart per logged number."""
+
+from __future__ import annotations
+
+from steelyard.evaluation.report import series
+from steelyard.evaluation.report.charts import update_chart
+from steelyard.evaluation.report.markup import Html, join, tag
+from steelyard.evaluation.report.numbers import number, title
+from steelyard.evaluation.report.plot import Look
+from steelyard.evaluation.results import AgentScore, Score
+
+
+def training(score: Score) -> Html:
+    """Training logs of the learned agents; empty where nothing learned."""
+    style = series.styles(score)
+    found = [_training(row, style[row.agent]) for row in score.rows if row.training]
+    if not found:
+        return Html("")
+    said = "Median and range over seeds, one value per update, not smoothed."
+    return join([tag("p", said, class_="lead"), *found])
+
+
+def _training(row: AgentScore, style: str) -> Html:
+    logs = {name for log in row.training for name in log}
+    plain = {"percent": False, "zero": False}
+    figures = []
+    for name in sorted(logs, key=lambda name: (name != "reward", name)):
+        one = series.training_series(row, name, style)
+        look = Look(f"{name} of {row.agent}", 150, keys=False, ends=False, **plain)
+        figures.append(tag("div", tag("h4", title(name)), update_chart(one, look), class_="small"))
+    updates = max(len(log) for log in row.training[0].values())
+    seconds = number(row.seconds, 0)
+    said = f"{len(row.training)} seeds, {updates:,} updates, {seconds} s with backtests"
+    return join(
+        [tag("h3", row.agent, tag("small", said)), tag("div", *figures, class_="multiples")]
+    )

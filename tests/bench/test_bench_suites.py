@@ -1,0 +1,182 @@
+"""The declarations, the shared data, and our sides on a small market."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from steelyard import bench
+from steelyard.bench import ours_device, ours_host
+from steelyard.bench.gauges import FirstUpdate, Help, Memory
+from steelyard.bench.protocol import Duel
+from steelyard.bench.result import Bench
+from steelyard.bench.suites import ACCOUNT, CASES, METRICS, SUITES
+from steelyard.bench.synthetic import write_curves, write_market
+from steelyard.errors import BenchError, UnknownNameError
+
+SMALL = {**ACCOUNT, "net": [4], "envs": 2, "horizon": 3, "calls": 2}
+PEERS = Path(bench.__file__).parent / "peers"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("market")
+    write_market(path, rows=300, assets=3, features=2)
+    write_curves(path, curves=6, returns=300)
+    return path
+
+
+def test_every_suite_has_a_case_and_every_case_a_suite() -> None:
+    assert {case.suite for case in CASES} == set(SUITES)
+    assert len({(case.suite, case.name) for case in CASES}) == len(CASES)
+
+
+def test_cases_are_chosen_by_suite_and_by_peer() -> None:
+    assert bench.choose() == list(CASES)
+    assert {case.suite for case in bench.choose("train")} == {"train"}
+    assert all(case.against == "finrl" for case in bench.choose(against="finrl"))
+
+
+def test_unknown_names_get_a_hint() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean `rollout`"):
+        bench.choose("rolout")
+    with pytest.raises(UnknownNameError, match="did you mean `finrl`"):
+        bench.choose(against="finrll")
+    with pytest.raises(BenchError, match="`start` has no case against `finrl`"):
+        bench.choose("start", "finrl")
+
+
+def test_a_case_that_breaks_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(case: FirstUpdate, bench: Bench) -> Any:
+        raise BenchError("no clock")
+
+    monkeypatch.setattr(FirstUpdate, "measure", fails)
+    monkeypatch.setattr(Help, "measure", lambda case, bench: case.row(ours=0.1))
+    rows = bench.run("start", rounds=1)
+    assert [row.met for row in rows] == [False, None]
+    assert rows[0].note == "no clock"
+
+
+def test_the_market_is_the_same_bytes_for_the_same_seed(tmp_path: Path, folder: Path) -> None:
+    again = write_market(tmp_path, rows=300, assets=3, features=2).read_bytes()
+    assert again == (folder / "market.npz").read_bytes()
+    assert again != write_market(tmp_path, rows=300, assets=3, features=2, seed=1).read_bytes()
+
+
+def test_the_market_is_one_on_which_orders_can_fill(folder: Path) -> None:
+    market = np.load(folder / "market.npz")
+    assert (market["low"] <= np.minimum(market["open"], market["close"])).all()
+    assert (market["high"] >= np.maximum(market["open"], market["close"])).all()
+    assert (market["low"] > 0).all()
+    ticks = market["close"] * 1e4
+    np.testing.assert_allclose(ticks, np.round(ticks), atol=1e-6)
+    # FinRL's environment takes a first feature of exactly 1 for a halted stock
+    assert not (market["features"][:, :, 0] == 1).any()
+
+
+def test_a_feature_of_the_market_is_the_close_over_its_mean(folder: Path) -> None:
+    market = np.load(folder / "market.npz")
+    expected = market["close"][9] / market["close"][6:10].mean(axis=0) - 1
+    np.testing.assert_allclose(market["features"][9, :, 1], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_our_rollout_reports_what_the_peers_report(folder: Path) -> None:
+    work = ours_device.rollout(folder, SMALL)
+    assert work.run() == 2 * 2 * 3
+    assert work.facts["actions_matter"] is True
+    assert work.facts["observation"] == 2 + 3 + 3 + 3 * 2
+
+
+def test_orders_too_small_to_trade_are_found_to_change_nothing(folder: Path) -> None:
+    options = SMALL | {"hmax": 0.5}
+    params = ours_device.load_params(folder, options)
+    assert ours_device.facts_of(folder, options, params)["actions_matter"] is False
+
+
+@pytest.mark.slow
+def test_our_training_makes_whole_updates(folder: Path) -> None:
+    options = {**SMALL, "envs": 2, "steps": 8, "epochs": 1, "batch": 16, "updates": 2}
+    work = ours_device.train(folder, options)
+    assert work.run() == 2 * 2 * 8
+    assert {name: work.facts[name] for name in ("batch", "epochs", "steps")} == {
+        "batch": 16,
+        "epochs": 1,
+        "steps": 8,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kept", "met"), [(False, True), (True, False)])
+def test_a_rollout_that_keeps_the_observation_vectors_is_caught(
+    kept: bool, met: bool, tmp_path: Path
+) -> None:
+    write_market(tmp_path, rows=300)
+    gauge = next(case for case in CASES if isinstance(case, Memory))
+    row = replace(gauge, options={**gauge.options, "vectors": kept}).measure(Bench(tmp_path))
+    assert row.met is met, row
+
+
+@pytest.mark.parametrize("precision", ["float32", "exact"])
+def test_our_ledger_runs_in_both_kinds_of_money(precision: str, folder: Path) -> None:
+    work = ours_device.ledger(folder, {**SMALL, "precision": precision})
+    assert work.run() == 6
+    assert work.facts["actions_matter"] is True
+
+
+def test_our_indicators_show_the_values_they_computed(folder: Path) -> None:
+    work = ours_host.indicators(folder, {})
+    assert work.run() == 900
+    close = np.load(folder / "market.npz")["close"]
+    shown = dict(zip(work.facts["names"], work.facts["values"], strict=True))
+    assert shown["close_30_sma"] == pytest.approx(close[-30:].mean(), rel=1e-12)
+    assert "dx_30" not in shown
+
+
+def test_our_metrics_show_the_values_they_computed(folder: Path) -> None:
+    options = {"curves": 6, "compared": 2, "metrics": METRICS}
+    work = ours_host.metrics(folder, options)
+    assert work.run() == 6
+    curves = np.load(folder / "curves.npy")[:2]
+    expected = np.mean(curves[:, -1] / curves[:, 0] - 1)
+    assert work.facts["values"][0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.name)
+def test_a_program_of_a_peer_imports_nothing_of_ours(path: Path) -> None:
+    imported = [
+        name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imports(node)
+    ]
+    assert not [name for name in imported if name.partition(".")[0] == "steelyard"]
+
+
+def test_an_import_of_ours_would_be_seen() -> None:
+    nodes = ast.walk(ast.parse("from steelyard.types import Panel\nimport steelyard.ledger"))
+    assert [name for node in nodes for name in imports(node)] == [
+        "steelyard.types",
+        "steelyard.ledger",
+    ]
+
+
+def imports(node: ast.AST) -> list[str]:
+    """Modules that a statement imports by their full name."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+
+
+def duels() -> list[Duel]:
+    return [case for case in CASES if isinstance(case, Duel)]
+
+
+def test_both_sides_of_a_market_case_get_the_same_account() -> None:
+    for case in duels():
+        for side in (case.ours, case.peer):
+            for options in side.candidates:
+                assert "hmax" not in case.agree or options.items() >= ACCOUNT.items()
