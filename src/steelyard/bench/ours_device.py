@@ -108,13 +108,13 @@ def collector(
 
     @jax.jit
     def collect(key: jax.Array, live: Any, actor: Any, critic: Any, params: StockParams) -> Any:
-        live, steps = jax.vmap(lambda k, one: run_policy(k, env, params, actor, horizon, one))(
-            jax.random.split(key, envs), live
-        )
+        live, steps = jax.vmap(
+            lambda k, one: run_policy(k, env, params, actor, horizon, one), out_axes=(0, 1)
+        )(jax.random.split(key, envs), live)
         worth = critic.bind(env, params)
         # one batch axis: a matrix product per layer, four times as fast as one within another
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps.obs)
-        value = jax.vmap(lambda obs: worth(obs)[0])(flat).reshape(envs, horizon)
+        value = jax.vmap(lambda obs: worth(obs)[0])(flat).reshape(horizon, envs)
         return live, (steps, value)
 
     return collect, *fresh(jax.random.key(0), params)
