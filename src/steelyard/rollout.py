@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 State: TypeAlias = Any
 """Whatever an environment carries from step to step: a pytree of arrays."""
@@ -193,7 +193,7 @@ def rollout(
     act = bind(policy, env, params)
     live = start(start_key, env, params, policy) if live is None else live
 
-    def step(live: Live, keys: PRNGKeyArray) -> tuple[Live, Transition]:
+    def step(live: Live, keys: Key[Array, "3"]) -> tuple[Live, Transition]:
         act_key, step_key, reset_key = keys
         distribution, carry = act(live.obs, live.carry)
         action = distribution.sample(act_key) if sample else distribution.mode()

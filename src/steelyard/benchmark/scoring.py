@@ -34,7 +34,6 @@ def evaluate(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     venue: Venue | None = None,
     report: Report | None = None,
-    on: Sequence[Window] = (),
 ) -> Score:
     """Train and backtest `agents` on `task`, every one on the same rows, capital and costs.
 
@@ -43,20 +42,18 @@ def evaluate(
         seeds: of learned agents and of agents that draw; others run once.
         venue: to open a task once for several evaluations.
         report: called with the progress of everything that takes long.
-        on: windows instead of the task's own, such as `task.validate`.
 
     Returns:
         One row per agent and per index. Ctrl-C keeps the rows that are finished, and says so.
     """
     begun = time.monotonic()
     venue = open_venue(task) if venue is None else venue
-    windows = tuple(on) or task.windows
     chosen = [resolve_agent(agent) for agent in agents]
     rows: list[AgentScore] = []
     notes: list[str] = []
     for number, (name, agent) in enumerate(chosen):
         try:
-            rows.append(_score_agent(venue, name, agent, seeds, windows, report))
+            rows.append(_score_agent(venue, name, agent, seeds, report))
         except KeyboardInterrupt:
             if not rows:
                 raise
@@ -67,7 +64,7 @@ def evaluate(
             left = ", ".join(name for name, _ in chosen[number + 1 :])
             notes.append(f"{name} {rows[-1].note}" + (f"; not run are {left}" if left else ""))
             break
-    rows += [_score_index(venue, name, windows) for name in task.index]
+    rows += [_score_index(venue, name) for name in task.index]
     names = sorted(rows[0].windows[0].metrics)
     return Score(
         task=task.name,
@@ -105,7 +102,6 @@ def _score_agent(
     name: str,
     agent: Any,
     seeds: Sequence[int],
-    windows: Sequence[Window],
     report: Report | None,
 ) -> AgentScore:
     """Train where there is something to learn, then one pass per seed and window."""
@@ -121,7 +117,7 @@ def _score_agent(
     elif not getattr(agent, "draws", False):
         seeds = (0,)
     scored = []
-    for window in windows:
+    for window in venue.task.windows:
         params = venue.window(window)
         passes = []
         for number, seed in enumerate(seeds):
@@ -162,9 +158,12 @@ def _window_score(
     return WindowScore(window.name, window.start, window.end, passes, curves, interval(curves))
 
 
-def _score_index(venue: Venue, name: str, windows: Sequence[Window]) -> AgentScore:
+def _score_index(venue: Venue, name: str) -> AgentScore:
     """A price index beside the agents; it pays no costs and cannot be traded."""
-    scored = [_window_score(window, (), [index_curve(venue, name, window)]) for window in windows]
+    scored = [
+        _window_score(window, (), [index_curve(venue, name, window)])
+        for window in venue.task.windows
+    ]
     return AgentScore(
         name, "index", (0,), scored, settings={"source": list(venue.task.index[name])}
     )

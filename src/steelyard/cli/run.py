@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelyard.cli.output import Progress, emit, say
 from steelyard.errors import ConfigError
+
+if TYPE_CHECKING:
+    from steelyard.benchmark import Task
 
 
 def run(
@@ -43,41 +47,57 @@ def run(
     json
         Print one JSON document on stdout.
     """
-    from steelyard.benchmark import Task, evaluate, open_venue, resolve_agent
-    from steelyard.cli.objects import find_object
-    from steelyard.compilation import use_cache
-    from steelyard.evaluation.bundle import run_json, write
-    from steelyard.registry import find
-
-    use_cache()
-    chosen: Task = find("tasks", task)
-    if data is not None:
-        chosen = replace(chosen, data=data, assets=())
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
-    members = [resolve_agent(find_object("agents", name)) for name in agents or chosen.agents]
-    if steps is not None:
-        members = [(name, _with_steps(agent, steps)) for name, agent in members]
-    if validate and chosen.validate is None:
-        raise ConfigError(f"task {task} has no validation period", hint=f"steelyard run {task}")
+    from steelyard.benchmark import evaluate, open_venue
+    from steelyard.compilation import use_cache
+    from steelyard.evaluation.bundle import require_place, run_json, write
+
+    use_cache()
+    chosen = _task(task, data, validate=validate)
+    members = _agents(agents or chosen.agents, steps)
+    place = out or Path("runs") / chosen.name
+    require_place(place)
     with Progress() as progress:
         venue = open_venue(chosen)
         say(f"{chosen.name}: {chosen.summary}")
-        score = evaluate(
-            chosen,
-            members,
-            seeds=range(seeds),
-            venue=venue,
-            report=progress,
-            on=(chosen.validate,) if validate and chosen.validate else (),
-        )
-    place = write(score, out or Path("runs") / chosen.name)
+        score = evaluate(chosen, members, seeds=range(seeds), venue=venue, report=progress)
+    write(score, place)
     report = place / "report.html"
     if json:
         emit(run_json(score, place, report, score.seconds))
     else:
         _show(score, place, report)
     return 0
+
+
+def _task(name: str, data: str | None, *, validate: bool) -> Task:
+    """The task, on other data or on its validation period where that was asked for."""
+    from steelyard.registry import find
+
+    task: Task = find("tasks", name)
+    if data is not None:
+        task = replace(task, data=data, assets=())
+    if validate:
+        if task.validate is None:
+            raise ConfigError(f"task {name} has no validation period", hint=f"steelyard run {name}")
+        task = replace(task, windows=(task.validate,))
+    return task
+
+
+def _agents(names: Sequence[str], steps: int | None) -> list[tuple[str, Any]]:
+    """(name, agent) of every name, each once, with the training budget that was asked for."""
+    from steelyard.benchmark import resolve_agent
+    from steelyard.cli.objects import find_object
+
+    members = [resolve_agent(find_object("agents", name)) for name in names]
+    known = [name for name, _ in members]
+    for name in known:
+        if known.count(name) > 1:
+            raise ConfigError(f"agent `{name}` is named twice", hint="name every agent once")
+    if steps is None:
+        return members
+    return [(name, _with_steps(agent, steps)) for name, agent in members]
 
 
 def _with_steps(agent: Any, steps: int) -> Any:
@@ -99,7 +119,7 @@ def _show(score: Any, place: Path, report: Path) -> None:
     for table in tables(score):
         console.print(table)
     for sentence in verdict(score):
-        console.print(f"• {sentence}", highlight=False)
+        console.print(f"• {sentence}", highlight=False, markup=False)
     for note in score.notes:
         say(f"note: {note}")
     say(f"report: {report}")
