@@ -69,20 +69,8 @@ def as_published(
         MissingDataError: a close or an indicator is NaN.
         ConfigError: an indicator has another shape, or the gate lacks its gauge.
     """
+    _require_complete(panel, indicators, turbulence, threshold)
     close = panel["close"]
-    for name, values in {"close": close, **indicators}.items():
-        if values.shape != close.shape:
-            raise ConfigError(f"indicator `{name}` has shape {values.shape}, not {close.shape}")
-        if not np.isfinite(values).all():
-            raise MissingDataError(
-                f"`{name}` has a gap, and the published environment knows none",
-                hint="cut the rows of the warm-up, and choose assets that have every day",
-            )
-    if threshold is not None and turbulence is None:
-        raise ConfigError(
-            f"a threshold of {threshold:g} came without a gauge to hold against it",
-            hint="as_published(..., turbulence=panel['vix'], threshold=70.0)",
-        )
     market = build_market(
         panel,
         np.hstack([close, *indicators.values()]).astype(np.float32),
@@ -103,3 +91,26 @@ def as_published(
         reward=ValueChange(reward_scale),
     )
     return StockEnv(published=True), params
+
+
+def _require_complete(
+    panel: Panel,
+    indicators: Mapping[str, Floats],
+    turbulence: Floats | None,
+    threshold: float | None,
+) -> None:
+    """The published environment knows no gaps, and its gate needs a gauge."""
+    close = panel["close"]
+    for name, values in {"close": close, **indicators}.items():
+        if values.shape != close.shape:
+            raise ConfigError(f"indicator `{name}` has shape {values.shape}, not {close.shape}")
+        if not np.isfinite(values).all():
+            raise MissingDataError(
+                f"`{name}` has a gap, and the published environment knows none",
+                hint="cut the rows of the warm-up, and choose assets that have every day",
+            )
+    if threshold is not None and turbulence is None:
+        raise ConfigError(
+            f"a threshold of {threshold:g} came without a gauge to hold against it",
+            hint="as_published(..., turbulence=panel['vix'], threshold=70.0)",
+        )
