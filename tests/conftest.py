@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import hypothesis
+from jaxtyping import install_import_hook
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
 SHAPED = ("ledger", "market", "rollout", "envs", "agents")
-"""Rooms whose annotated shapes and types are checked on every call while tests run."""
+"""Rooms whose annotated shapes are checked on every call while tests run."""
 
 # One folder per worker: JAX does not write the entries of its compilation cache atomically.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -17,7 +18,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax" / WORKER))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("STEELYARD_HOME", str(CACHE / "home" / WORKER))
 
-# install_import_hook([f"steelyard.{room}" for room in SHAPED], "beartype.beartype")
+install_import_hook([f"steelyard.{room}" for room in SHAPED], "shapes.check")
 
 hypothesis.settings.register_profile("local", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)

@@ -1,5 +1,6 @@
 """What the pages say is so: their code runs, their output comes, nothing public is missing."""
 
+import ast
 import contextlib
 import doctest
 import io
@@ -203,6 +204,31 @@ def test_a_command_that_is_not_on_the_page_is_caught() -> None:
     assert undocumented(app, "steelyard data show") == ["steelyard data burn"]
 
 
+def settings_on(page: str) -> dict[str, Any]:
+    """Names and values of the rows "| `name` | value | ..." of a page, several with commas."""
+    found: dict[str, Any] = {}
+    for names, value in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|`]+) \|", page, re.MULTILINE):
+        words = re.findall(r"\w+", names)
+        known = float(value) if value == "inf" else ast.literal_eval(value)
+        found |= zip(words, known if len(words) > 1 else [known], strict=True)
+    return found
+
+
+def test_the_settings_of_ppo_are_those_on_its_page() -> None:
+    from steelyard.agents.ppo import PPO
+
+    page = (DOCS / "agents" / "ppo.md").read_text(encoding="utf-8").split("## Logged")[0]
+    assert settings_on(page) == {name: getattr(PPO(), name) for name in PPO.__dataclass_fields__}
+
+
+def test_every_agent_without_learning_is_on_its_page() -> None:
+    page = (DOCS / "agents" / "classic.md").read_text(encoding="utf-8")
+    members = registry.members("agents").items()
+    classic = [name for name, member in members if not getattr(member.value, "learns", True)]
+    assert classic
+    assert [name for name in classic if f"| `{name}` |" not in page] == []
+
+
 def pages_in_navigation(entries: list[Any]) -> Iterator[str]:
     for entry in entries:
         for target in entry.values():
@@ -215,6 +241,15 @@ def test_the_navigation_leads_to_every_page() -> None:
     assert sorted(listed) == sorted(
         path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")
     )
+
+
+def test_every_room_has_its_reference() -> None:
+    made = runpy.run_path(str(REPOSITORY / "tools" / "pages.py"))
+    rooms = {
+        path.stem for path in made["PACKAGE"].iterdir() if not path.name.startswith((".", "_"))
+    }
+    told_elsewhere = {"bench", "cli", "tasks", "py"}  # the page of the command line; py.typed
+    assert {room for _, on in made["REFERENCE"].values() for room in on} == rooms - told_elsewhere
 
 
 def test_generated_pages_are_current() -> None:
@@ -239,9 +274,25 @@ def test_the_notice_attributes_every_bundled_set() -> None:
 def test_the_readme_gets_to_the_point() -> None:
     lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
     assert any("make demo" in line for line in lines[:10])
-    assert any("fingerprint" in line for line in lines[:25])
-    assert "make test" in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
-    assert any("make test" in line for line in lines)
+    assert any("make test" in line for line in lines[:10])
+    assert "$ steelyard run stock-dow30" in lines[:20]
+    output = lines[lines.index("$ steelyard run stock-dow30") + 1 : 25]
+    assert "```" not in output[:5]
+    assert "\nmake test " in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_no_page_is_unfinished() -> None:
+    texts = {page: (REPOSITORY / page).read_text(encoding="utf-8") for page in PAGES}
+    assert [page for page, text in texts.items() if "TODO" in text] == []
+
+
+def test_a_command_that_does_not_parse_is_caught() -> None:
+    import cyclopts
+
+    parse_command("steelyard run stock-dow30 --seeds 3")
+    for command in ("steelyard rum stock-dow30", "steelyard run stock-dow30 --seed 3"):
+        with pytest.raises(cyclopts.CycloptsError):
+            parse_command(command)
 
 
 def test_contributing_stays_a_page() -> None:

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "steelyard"
 
 LINE = (
-    "errors < types | registry | compilation < data | features | metrics | ledger < market"
+    "errors | home < types | registry | compilation < data | features | metrics | ledger < market"
     " < rollout | lookahead < envs | agents < evaluation < benchmark < tasks < bench < cli"
 )
 """A room imports from rooms left of it; rooms between `|` do not know each other."""
@@ -25,7 +25,8 @@ RANK = {room: rank for rank, level in enumerate(LINE.split(" < ")) for room in l
 HOST = {"data", "features", "metrics"}
 NEVER = {
     "market": HOST | {"registry"},
-    **dict.fromkeys(["rollout", "lookahead"], frozenset(HOST)),
+    "rollout": HOST,
+    "lookahead": HOST,
     "envs": HOST,
     "agents": HOST,
 }
@@ -33,14 +34,14 @@ NEVER = {
 
 DEVICE = {"numpy", "jax", "equinox", "optax", "jaxtyping"}
 LIBRARIES = {
-    **{room: {"numpy"} for room in ("errors", "types", "registry")},
+    **{room: {"numpy"} for room in ("errors", "home", "types", "registry")},
     **{room: {"numpy", "scipy"} for room in ("features", "metrics")},
     **dict.fromkeys(("ledger", "market", "rollout", "lookahead", "envs", "agents"), DEVICE),
     "compilation": {"jax"},
 }
 """Room -> all that it imports from outside, so that it runs on a bare machine."""
 
-DOORS = {"envs/gymnasium.py": {"gymnasium"}, "agents/classic.py": {"skfolio"}}
+DOORS = {"envs/gymnasium.py": {"gymnasium"}, "agents/allocation.py": {"skfolio"}}
 """Files that may import one library more: the first as a base class, the others when called."""
 
 DEVICE_ONLY = {"jax", "jaxlib", "equinox", "optax"}
@@ -94,7 +95,7 @@ def broken_imports(path: str, source: str) -> list[str]:
         problem = ""
         if not top:
             problem = "is relative"
-        elif top == "steelyard" and room != "__init__":
+        elif top == "steelyard" and room in RANK:
             problem = wrong_direction(room, rest.split(".")[0])
         elif top not in sys.stdlib_module_names and top != "steelyard":
             problem = wrong_library(path, top, at_once)
@@ -182,7 +183,7 @@ def test_imports_go_in_one_direction() -> None:
         ("features/rolling.py", "def f():\n    import polars", "features does without"),
         ("envs/stock.py", "import gymnasium", "envs does without"),
         ("rollout.py", "def f():\n    import torch", "rollout does without"),
-        ("agents/classic.py", "import skfolio", "is heavy"),
+        ("agents/allocation.py", "import skfolio", "is heavy"),
         ("data/table.py", "import polars as pl", "is heavy"),
         ("cli/run.py", "if True:\n    import arch.bootstrap", "is heavy"),
     ],
@@ -194,7 +195,7 @@ def test_an_import_in_the_wrong_direction_is_caught(path: str, source: str, prob
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("agents/classic.py", "def f():\n    import skfolio"),
+        ("agents/allocation.py", "def f():\n    import skfolio"),
         ("envs/gymnasium.py", "import gymnasium"),
         ("data/table.py", "if TYPE_CHECKING:\n    import polars"),
         ("cli/run.py", "from steelyard.bench import result"),

@@ -12,8 +12,8 @@ import pytest
 
 from steelyard.data import Store, load
 from steelyard.data.store import write_atomically
-from steelyard.home import home
 from steelyard.errors import DataError, MissingDataError
+from steelyard.home import home
 from steelyard.types import Panel
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from steelyard.envs.constraints import Limits, gate_fires, limit_order
 from steelyard.envs.rewards import Memory, Reward, ValueChange
@@ -38,7 +38,7 @@ class StockParams(eqx.Module):
     length: int | Int[Array, ""]
     cash: float | Float[Array, ""] = 1_000_000.0
     cost: float | Float[Array, ""] = 1e-3
-    max_shares: float | Float[Array, ""] = 100.0
+    max_shares: float | Num[Array, ""] = 100.0
     limits: Limits = Limits()
     reward: Reward = ValueChange()
 
@@ -186,7 +186,7 @@ class StockEnv(eqx.Module):
 
 
 def whole_shares(
-    action: Float[Array, " N"], max_shares: float | Float[Array, ""]
+    action: Float[Array, " N"], max_shares: float | Num[Array, ""]
 ) -> Float[Array, " N"]:
     """An action in [-1, 1] as whole shares, truncated towards zero, in float32.
 

@@ -1,0 +1,254 @@
+"""`check_env` passes the environments of the house and catches everything that is planted here."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from markets import random_panel
+from probes import BestAction, Corridor, DelayedReward, MatchSign
+from steelyard.envs.check import check_env
+from steelyard.envs.constraints import Limits
+from steelyard.envs.rewards import DifferentialSharpe, RiskPenalised
+from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.errors import ContractError
+from steelyard.market import build_market
+from steelyard.registry import members
+from steelyard.rollout import Space
+
+
+def stock_params(precision="float32", **settings):
+    """Episodes of up to 20 steps that start anywhere in 40 rows; one asset is listed late."""
+    held = random_panel(0, 40, 3)
+    for field in held.fields.values():
+        field[:12, 1] = np.nan
+    random = np.random.default_rng(1)
+    market = build_market(
+        held,
+        random.normal(size=(40, 4)).astype(np.float32),
+        {"vix": random.uniform(10, 40, 40)},
+        precision=precision,
+    )
+    return StockParams(market, first=2, last=39, **{"length": 20, **settings})
+
+
+EXAMPLES = {"stock": stock_params}
+"""Env -> params to check it with."""
+
+
+@pytest.mark.parametrize("name", members("envs"))
+@pytest.mark.parametrize("precision", ["float32", "exact"])
+def test_every_environment_of_the_house_keeps_the_contract(name, precision):
+    check_env(members("envs")[name].value(), EXAMPLES[name](precision))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reward": DifferentialSharpe()},
+        {"reward": RiskPenalised()},
+        {"limits": Limits(gates={"vix": 30.0}, max_weight=0.4)},
+        {"cost": 0.01, "max_shares": 5000.0},
+    ],
+)
+def test_the_stock_environment_keeps_it_with_other_settings(settings):
+    check_env(StockEnv(), stock_params(**settings))
+
+
+def test_the_published_observation_keeps_it():
+    check_env(StockEnv(published=True), stock_params())
+
+
+@pytest.mark.parametrize(
+    "env", [MatchSign(length=3), BestAction(discrete=False), DelayedReward(), Corridor()]
+)
+def test_environments_without_a_market_are_checked_as_well(env):
+    check_env(env, {})
+
+
+# planted faults: each class breaks one thing
+
+
+class NotATimeStep(StockEnv):
+    def reset(self, key, params):
+        state, step = super().reset(key, params)
+        return state, step.obs, step.info
+
+
+class NoSpace(StockEnv):
+    def action_space(self, params):
+        return (3,)
+
+
+class StateChangesType(StockEnv):
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        return state._replace(steps=state.steps.astype(jnp.float32)), step
+
+
+class ObservationChangesShape(Corridor):
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        return state, step._replace(obs=jnp.zeros(2))
+
+
+class InfoLosesAKey(StockEnv):
+    def reset(self, key, params):
+        state, step = super().reset(key, params)
+        return state, step._replace(info={"value": step.info["value"]})
+
+
+class RewardPerAsset(StockEnv):
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        return state, step._replace(reward=step.reward * jnp.ones(3))
+
+
+class TerminatedIsANumber(Corridor):
+    def _answer(self, state):
+        return super()._answer(state)._replace(terminated=jnp.zeros(()))
+
+
+class ObservesAMatrix(StockEnv):
+    def observe(self, obs, params):
+        return super().observe(obs, params)[None]
+
+
+class EndsAtOnce(Corridor):
+    length: int = eqx.field(static=True, default=0)
+
+
+class DividesByZero(StockEnv):
+    def observe(self, obs, params):
+        return super().observe(obs, params) / obs.account.units[0]
+
+
+class RewardIsNotANumber(StockEnv):
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        return state, step._replace(reward=jnp.log(step.reward))
+
+
+class TracedTwice(Corridor):
+    """A Python number in the state of `reset`, an array in that of `step`."""
+
+    def reset(self, key, params):
+        state, step = super().reset(key, params)
+        return (state, 0.0), step
+
+    def step(self, key, state, action, params):
+        after, step = super().step(key, state[0], action, params)
+        return (after, state[1] + jnp.ones((), jnp.float32)), step
+
+
+class GlobalRandomness(Corridor):
+    def _answer(self, state):
+        return super()._answer(state)._replace(reward=jnp.asarray(RANDOM.normal()))
+
+
+RANDOM = np.random.default_rng(0)
+
+
+@jax.custom_batching.custom_vmap
+def alone(values):
+    return values
+
+
+@alone.def_vmap
+def _(size, batched, values):
+    return jnp.broadcast_to(values.mean(), values.shape), batched[0]
+
+
+class LooksAtTheBatch(MatchSign):
+    """Right for one environment, the mean over all for many."""
+
+    def worth(self, state, action):
+        return alone(super().worth(state, action))
+
+
+class CountsAGainTwice(StockEnv):
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        return state, step._replace(reward=step.reward + jnp.maximum(step.reward, 0))
+
+
+class ShowsTheNextClose(StockEnv):
+    def observe(self, obs, params):
+        return jnp.append(super().observe(obs, params), params.market.mark[obs.row + 1])
+
+
+class ShowsTheNextOpen(StockEnv):
+    def observe(self, obs, params):
+        return jnp.append(super().observe(obs, params), params.market.ask[obs.row])
+
+
+class ScalesByTheWholeTable(StockEnv):
+    def observe(self, obs, params):
+        table = params.market.table
+        return jnp.append(super().observe(obs, params), table[obs.row] / table.std(axis=0))
+
+
+class RewardsTomorrow(StockEnv):
+    """The gain of the day after, as a label would be; only its observations are causal."""
+
+    def step(self, key, state, action, params):
+        state, step = super().step(key, state, action, params)
+        gain = state.account.units @ (params.market.mark[state.row + 1])
+        return state, step._replace(reward=gain, info={})
+
+    def reset(self, key, params):
+        state, step = super().reset(key, params)
+        return state, step._replace(info={})
+
+
+FAULTS = {
+    NotATimeStep: "not a state and a TimeStep",
+    NoSpace: "not a Space",
+    StateChangesType: "its state is",
+    ObservationChangesShape: "its observation is",
+    InfoLosesAKey: "its info is",
+    RewardPerAsset: "reward is float32 of shape",
+    TerminatedIsANumber: "terminated is float32",
+    ObservesAMatrix: "not a float vector",
+    EndsAtOnce: "has ended with its reset",
+    DividesByZero: "observation is not finite",
+    RewardIsNotANumber: "reward is not finite",
+    TracedTwice: "traced 2 times",
+    GlobalRandomness: "give another episode",
+    LooksAtTheBatch: "differs from each alone",
+    CountsAGainTwice: "rewards add up to",
+    ShowsTheNextClose: "looks ahead",
+    ShowsTheNextOpen: "looks ahead",
+    ScalesByTheWholeTable: "looks ahead",
+    RewardsTomorrow: "looks ahead",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_is_caught(fault):
+    params = stock_params() if issubclass(fault, StockEnv) else {}
+    with pytest.raises(ContractError, match=FAULTS[fault]) as error:
+        check_env(fault(), params)
+    assert error.value.hint
+
+
+def test_a_reward_on_another_scale_than_the_one_stated_is_caught():
+    check_env(StockEnv(), stock_params(), reward_scale=1e-4)
+    with pytest.raises(ContractError, match="rewards add up to"):
+        check_env(StockEnv(), stock_params(), reward_scale=1e-3)
+
+
+def test_an_unknown_choice_of_space_is_no_surprise():
+    """A box with other bounds is played inside them."""
+
+    class Wide(Corridor):
+        def action_space(self, params):
+            return Space(shape=(1,), low=0.0, high=5.0)
+
+        def step(self, key, state, action, params):
+            inside = (action[0] >= 0) & (action[0] <= 5)
+            after, step = super().step(key, state, action, params)
+            return after, step._replace(reward=jnp.where(inside, 1.0, jnp.nan))
+
+    check_env(Wide(), {})
