@@ -18,11 +18,10 @@ demo: $(VENV)/core.stamp ## weigh PPO against honest baselines on real prices
 test: $(VENV)/dev.stamp ## run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-check: $(VENV)/dev.stamp ## lint, format, types, and the gates that watch over them
+check: $(VENV)/dev.stamp ## lint, format and types; the gates that watch over them are tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_house.py tests/test_gates.py tests/test_docs.py
 
 bench: $(VENV)/dev.stamp ## measure speed side by side with other libraries
 	$(BIN)/steelyard bench

@@ -64,7 +64,9 @@ def play(
     env = settings.pop("env", StockEnv())
     build = {k: settings.pop(k) for k in ("fill", "spread", "gauges", "table") if k in settings}
     with jax.enable_x64(precision != "float32"):
-        params = whole(build_market(panel, precision=precision, **build), **settings)  # type: ignore[arg-type]
+        # arrays are arguments of the compiled program, Python numbers would be constants of it
+        numbers = {k: jnp.asarray(v) for k, v in settings.items() if isinstance(v, float)}
+        params = whole(build_market(panel, precision=precision, **build), **{**settings, **numbers})  # type: ignore[arg-type]
         batch = actions if actions.ndim == 3 else actions[None]
         played = _play(env, params, jnp.asarray(batch, jnp.float32))
         return played if actions.ndim == 3 else jax.tree.map(lambda leaf: leaf[0], played)

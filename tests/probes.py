@@ -10,6 +10,13 @@ import jax.numpy as jnp
 
 from steelyard.rollout import Space, TimeStep
 
+CONSTANT_REWARD, OBSERVED_REWARD, DELAYED_REWARD, BEST_ACTION, MATCH_SIGN = range(5)
+"""Which problem; the params of `Probe`, so that one compiled program serves all five.
+
+1 for anything; the observed sign; 1 on the second of two steps; the action itself; 1 for the action
+that matches the observed sign and -1 for the other.
+"""
+
 
 class ProbeState(NamedTuple):
     seen: jax.Array
@@ -17,25 +24,30 @@ class ProbeState(NamedTuple):
 
 
 class Probe(eqx.Module):
-    """Observes a sign, acts, and ends after `length` steps. Subclasses say what a step is worth."""
+    """Observes a sign and the step, acts, and ends after a step or two, or after `length`."""
 
-    length: int = eqx.field(static=True, default=1)
+    length: int = eqx.field(static=True, default=0)
     discrete: bool = eqx.field(static=True, default=True)
 
-    def reset(self, key: jax.Array, params: Any) -> tuple[ProbeState, TimeStep]:
-        state = ProbeState(self.draw(key), jnp.zeros((), jnp.int32))
-        return state, self.answer(state, jnp.zeros(()))
+    def reset(self, key: jax.Array, params: jax.Array) -> tuple[ProbeState, TimeStep]:
+        signed = (params == OBSERVED_REWARD) | (params == MATCH_SIGN)
+        sign = jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
+        state = ProbeState(jnp.where(signed, sign, 0.0), jnp.zeros((), jnp.int32))
+        return state, self.answer(state, jnp.zeros(()), params)
 
     def step(
-        self, key: jax.Array, state: ProbeState, action: Any, params: Any
+        self, key: jax.Array, state: ProbeState, action: Any, params: jax.Array
     ) -> tuple[ProbeState, TimeStep]:
-        reward = self.worth(state, self.signed(action))
+        chosen = self.signed(action)
+        delayed = jnp.where(state.step == 1, 1.0, 0.0)
+        worth = jnp.stack([jnp.ones(()), state.seen, delayed, chosen, chosen * state.seen])
         state = ProbeState(state.seen, state.step + 1)
-        return state, self.answer(state, reward)
+        return state, self.answer(state, worth[params], params)
 
-    def answer(self, state: ProbeState, reward: jax.Array) -> TimeStep:
+    def answer(self, state: ProbeState, reward: jax.Array, params: jax.Array) -> TimeStep:
         obs = jnp.stack([state.seen, state.step.astype(jnp.float32)])
-        over = state.step >= self.length
+        length = self.length or jnp.where(params == DELAYED_REWARD, 2, 1)
+        over = state.step >= length
         return TimeStep(obs, reward, over, jnp.asarray(False), {})
 
     def observe(self, obs: jax.Array, params: Any) -> jax.Array:
@@ -47,48 +59,9 @@ class Probe(eqx.Module):
     def signed(self, action: Any) -> jax.Array:
         return 2.0 * action - 1.0 if self.discrete else jnp.clip(action[0], -1, 1)
 
-    def draw(self, key: jax.Array) -> jax.Array:
-        return jnp.zeros(())
 
-    def worth(self, state: ProbeState, action: jax.Array) -> jax.Array:
-        return jnp.ones(())
-
-
-class ConstantReward(Probe):
-    """1 for anything: the value of the only observation is 1."""
-
-
-class ObservedReward(Probe):
-    """The observed sign: the value is the observation."""
-
-    def draw(self, key: jax.Array) -> jax.Array:
-        return jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
-
-    def worth(self, state: ProbeState, action: jax.Array) -> jax.Array:
-        return state.seen
-
-
-class DelayedReward(Probe):
-    """1 on the second of two steps: the first observation is worth the discount."""
-
-    length: int = eqx.field(static=True, default=2)
-
-    def worth(self, state: ProbeState, action: jax.Array) -> jax.Array:
-        return jnp.where(state.step == 1, 1.0, 0.0)
-
-
-class BestAction(Probe):
-    """The action itself: the best is 1 everywhere."""
-
-    def worth(self, state: ProbeState, action: jax.Array) -> jax.Array:
-        return action
-
-
-class MatchSign(ObservedReward):
-    """1 for the action that matches the observed sign, -1 for the other."""
-
-    def worth(self, state: ProbeState, action: jax.Array) -> jax.Array:
-        return action * state.seen
+MATCH = jnp.asarray(MATCH_SIGN)
+"""Params of the problem that most tests use."""
 
 
 class Corridor(eqx.Module):

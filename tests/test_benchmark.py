@@ -45,7 +45,7 @@ def changes_the_score(task: Task, agents: list[object], day: str) -> bool:
 
 
 def test_what_comes_after_the_test_window_changes_no_action_and_no_score() -> None:
-    task = planted(assets=20)  # a cap of 5 % needs twenty
+    task = planted()
     assert not changes_the_score(task, [QUICK, *CLASSIC], "2002-12-31")
 
 
@@ -53,7 +53,9 @@ def test_what_comes_after_training_changes_nothing_that_was_learned() -> None:
     task = planted()
     panel = load(task.data)
     trained = [
-        evaluate(task, [QUICK], seeds=(0,), venue=open_venue(task, p)).rows[0].training[0]["reward"]
+        evaluate(task, [QUICK], seeds=(0, 1), venue=open_venue(task, p))
+        .rows[0]
+        .training[0]["reward"]
         for p in (panel, with_garbage_after(panel, task.train.end))
     ]
     assert np.array_equal(*trained)
@@ -63,7 +65,7 @@ def test_a_leak_of_the_future_is_caught() -> None:
     leak = Feature("tomorrow", lambda p: np.vstack([p["close"][1:], p["close"][-1:]]), "price", 0)
     registry.register("features", "tomorrow", leak, summary="a planted leak")
     try:
-        task = planted(features=("tomorrow",))
+        task = planted(features=("return_1", "tomorrow", "turbulence"))
         assert changes_the_score(task, [QUICK], "2002-12-30")
     finally:
         del registry._members["features"]["tomorrow"]

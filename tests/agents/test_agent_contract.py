@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from stock_windows import ENV, eventful
 
-from probes import MatchSign
+from probes import MATCH, Probe
 from steelyard.agents.baskets import Deterministic
 from steelyard.agents.check import check_agent
 from steelyard.agents.classic import Random
@@ -91,12 +91,12 @@ def test_an_agent_that_learns_passes():
 
 
 def test_an_agent_for_choices_passes_where_there_is_no_market():
-    check_agent(Random(), MatchSign(length=3), {})
+    check_agent(Random(), Probe(length=3), MATCH)
 
 
 def test_a_choice_that_does_not_exist_is_caught():
     with pytest.raises(ContractError, match=r"chooses 2\.\.2 of 2"):
-        check_agent(Planted(sure(jnp.asarray(2))), MatchSign(length=3), {})
+        check_agent(Planted(sure(jnp.asarray(2))), Probe(length=3), MATCH)
 
 
 class Free(eqx.Module):

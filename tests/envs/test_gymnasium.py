@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
 from markets import random_panel
-from probes import Corridor, MatchSign
+from probes import MATCH, Corridor, Probe
 from steelyard.envs.gymnasium import ID, GymEnv, GymVectorEnv
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError, ContractError
@@ -27,8 +27,8 @@ def stock_params(precision="float32", length=7, assets=3):
 WORLDS = {
     "stock": lambda: (StockEnv(), stock_params()),
     "stock on the exact ledger": lambda: (StockEnv(), stock_params("exact")),
-    "choices": lambda: (MatchSign(length=3), {}),
-    "box": lambda: (MatchSign(length=3, discrete=False), {}),
+    "choices": lambda: (Probe(length=3), MATCH),
+    "box": lambda: (Probe(length=3, discrete=False), MATCH),
 }
 
 
@@ -164,7 +164,7 @@ def test_the_end_of_the_data_truncates_and_keeps_the_last_observation():
 
 
 def test_a_lost_account_terminates():
-    said = follow(GymEnv(MatchSign(length=1), {}), 1)
+    said = follow(GymEnv(Probe(length=1), MATCH), 1)
     assert said[1][2] is True
     assert said[1][3] is False
 
@@ -262,7 +262,7 @@ def test_an_action_that_is_none_is_refused(action):
 
 @pytest.mark.parametrize("action", [2, -1, 0.5, [0]])
 def test_a_choice_that_does_not_exist_is_refused(action):
-    env = GymEnv(MatchSign(length=3), {})
+    env = GymEnv(Probe(length=3), MATCH)
     env.reset(seed=0)
     with pytest.raises(ContractError):
         env.step(action)
@@ -306,7 +306,7 @@ def test_stable_baselines3_trains_on_it_unmodified():
 def test_stable_baselines3_learns_a_known_answer_through_the_door():
     sb3 = pytest.importorskip("stable_baselines3")
     pytest.importorskip("torch").set_num_threads(1)
-    env = GymEnv(MatchSign(), {})
+    env = GymEnv(Probe(), MATCH)
     model = sb3.PPO("MlpPolicy", env, n_steps=256, learning_rate=3e-3, seed=0, device="cpu")
     model.learn(4096)
     rewards = []
