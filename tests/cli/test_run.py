@@ -1,6 +1,7 @@
 """One run from data to report, and what may go wrong on the way."""
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,26 @@ def test_a_number_changed_in_the_bundle_is_found(
     assert main(["verify", str(place)]) == 2  # the manifest no longer fits
     assert "score.json" in capsys.readouterr().err
     manifest = json.loads((place / "manifest.json").read_text())
-    import hashlib
-
     manifest["files"]["score.json"] = hashlib.sha256(text.encode()).hexdigest()
     (place / "manifest.json").write_text(json.dumps(manifest))
     assert main(["verify", str(place), "--json"]) == 1  # the forged number does not come out
     assert json.loads(capsys.readouterr().out)["wrong"] == ["buy_and_hold/test/romad"]
+
+
+def test_a_bundle_whose_card_is_no_task_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "bundle"
+    run(capsys, place, "buy_and_hold")
+    config = json.loads((place / "config.json").read_text())
+    del config["card"]["windows"]
+    text = json.dumps(config)
+    (place / "config.json").write_text(text)
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["files"]["config.json"] = hashlib.sha256(text.encode()).hexdigest()
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["verify", str(place)]) == 2
+    assert "task card cannot be read" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_the_earlier_bundle_and_nothing_half_written(

@@ -13,9 +13,7 @@ import numpy as np
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.data import load
-from steelyard.envs.stock import StockParams
 from steelyard.errors import MissingDataError
-from steelyard.evaluation.backtest import backtest
 from steelyard.evaluation.results import AgentScore, Backtest, Score, WindowScore
 from steelyard.evaluation.statistics import interval
 from steelyard.evaluation.training import fit
@@ -127,7 +125,7 @@ def _score_agent(
                 policy = policies[number]
             else:
                 policy = agent.train(jax.random.key(seed), venue.env, params)[0]
-            passes.append(_pass(venue, params, policy, seed))
+            passes.append(venue.trade(params, policy, seed))
         scored.append(_window_score(window, passes, [one.curve for one in passes]))
     return AgentScore(
         agent=name,
@@ -138,17 +136,6 @@ def _score_agent(
         settings=settings(agent),
         seconds=time.monotonic() - begun,
         note=note,
-    )
-
-
-def _pass(venue: Venue, params: StockParams, policy: Any, seed: int) -> Backtest:
-    return backtest(
-        venue.env,
-        params,
-        policy,
-        venue.panel.timestamps,
-        seed=seed,
-        periods_per_year=venue.task.periods_per_year,
     )
 
 

@@ -16,11 +16,14 @@ from steelyard.envs.constraints import Limits
 from steelyard.envs.rewards import DifferentialSharpe, Reward, RiskPenalised, ValueChange
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError, MissingDataError
+from steelyard.evaluation.backtest import Recorded, backtest
+from steelyard.evaluation.results import Backtest
 from steelyard.features import compute
 from steelyard.features.scaling import FeatureTable, Scaler
 from steelyard.features.scaling import fit as fit_scaler
 from steelyard.market import Market, build_market
 from steelyard.registry import did_you_mean
+from steelyard.rollout import Policy
 from steelyard.types import Panel
 
 REWARDS: Mapping[str, Callable[[], Reward]] = {
@@ -57,6 +60,17 @@ class Venue:
         first, last = self.panel.span(window.start, window.end)
         _require_rows(self.task, window, first, last, int(self.exact.first))
         return _params(self.task, self.exact, first, last, last - first)
+
+    def trade(self, params: StockParams, policy: Policy | Recorded, seed: int) -> Backtest:
+        """One pass of `policy` over the window of `params`."""
+        return backtest(
+            self.env,
+            params,
+            policy,
+            self.panel.timestamps,
+            seed=seed,
+            periods_per_year=self.task.periods_per_year,
+        )
 
 
 def open_venue(task: Task, panel: Panel | None = None) -> Venue:

@@ -13,9 +13,9 @@ import numpy as np
 
 from steelyard.benchmark.scoring import index_curve
 from steelyard.benchmark.task import Task, Window
-from steelyard.benchmark.venue import open_venue
+from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.errors import BundleError
-from steelyard.evaluation.backtest import Recorded, backtest
+from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.statistics import interval
 from steelyard.types import EquityCurve, Floats
 
@@ -74,8 +74,7 @@ def verify(bundle: Path) -> Verification:
     from steelyard.evaluation.bundle import actions, curves, read
 
     content = read(bundle)
-    task = Task.from_card(content["config"]["card"])
-    venue = open_venue(task)
+    venue = open_venue(_task(content["config"]))
     recorded, stored = actions(bundle), curves(bundle)
     differing: list[str] = []
     wrong: list[str] = []
@@ -109,7 +108,18 @@ def verify(bundle: Path) -> Verification:
     )
 
 
-def _replay(venue: Any, window: Window, actions: Any, seed: int) -> EquityCurve:
+def _task(config: Mapping[str, Any]) -> Task:
+    """The task that the bundle's card describes; a bundle may come from anybody."""
+    try:
+        return Task.from_card(config["card"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the bundle's task card cannot be read: {type(error).__name__} {error}",
+            hint="ask for the bundle as `steelyard run` wrote it",
+        ) from error
+
+
+def _replay(venue: Venue, window: Window, actions: Any, seed: int) -> EquityCurve:
     params = venue.window(window)
     if actions.shape != (int(params.last) - int(params.first), params.market.assets):
         raise BundleError(
@@ -117,14 +127,7 @@ def _replay(venue: Any, window: Window, actions: Any, seed: int) -> EquityCurve:
         )
     with jax.enable_x64(True):
         policy = Recorded(jnp.asarray(actions, jnp.float32))
-    return backtest(
-        venue.env,
-        params,
-        policy,
-        venue.panel.timestamps,
-        seed=seed,
-        periods_per_year=venue.task.periods_per_year,
-    ).curve
+    return venue.trade(params, policy, seed).curve
 
 
 def _at(found: Mapping[Any, Any], place: tuple[str, str, int]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,18 +15,9 @@ if TYPE_CHECKING:
 
 def emit(document: Any) -> None:
     """One JSON document on stdout; what JSON cannot hold (NaN, infinity) becomes null."""
-    sys.stdout.write(json.dumps(finite(document), indent=2, default=str) + "\n")
+    from steelyard.evaluation.documents import plain_json
 
-
-def finite(value: Any) -> Any:
-    """`value` with null in the place of every number that is not finite."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
+    sys.stdout.write(json.dumps(plain_json(document), indent=2, allow_nan=False) + "\n")
 
 
 def say(text: str) -> None:
@@ -64,7 +54,7 @@ def show_card(card: Facts) -> None:
         if isinstance(value, (list, tuple)) and value and all(isinstance(v, str) for v in value):
             value = ", ".join(value)
         elif isinstance(value, (Mapping, list, tuple)):
-            value = json.dumps(finite(value), default=str)
+            value = json.dumps(value, default=str)
         console.print(f"[bold]{name}[/bold]: ", end="")
         console.print(str(value), markup=False)
 
