@@ -62,7 +62,9 @@ def write(score: Score, directory: str | Path) -> Path:
     """
     place = Path(directory).resolve()
     _require_names(score)
-    contents = _contents(score, place.name)
+    # the report names the bundle as it was named here, but never an absolute path
+    shown = place.name if Path(directory).is_absolute() else Path(directory).as_posix()
+    contents = _contents(score, shown)
     replace_directory(place, contents, ours={*FILES, MANIFEST})
     return place
 
@@ -118,7 +120,7 @@ def curves(directory: str | Path) -> dict[Pass, tuple[NDArray[np.datetime64], Fl
     return read_equity(_checked(place, EQUITY, _manifest(place)["files"][EQUITY]))
 
 
-def _contents(score: Score, name: str) -> dict[str, bytes]:
+def _contents(score: Score, shown: str) -> dict[str, bytes]:
     """Every file of the bundle by name, the manifest last."""
     comparisons = compare(score)
     contents = {
@@ -126,7 +128,7 @@ def _contents(score: Score, name: str) -> dict[str, bytes]:
         ACTIONS: action_log(score),
         EQUITY: equity(score),
         "config.json": dump(config_json(score)),
-        "report.html": render(score, bundle=name, comparisons=comparisons).encode(
+        "report.html": render(score, bundle=shown, comparisons=comparisons).encode(
             "utf-8", "replace"
         ),
     }

@@ -78,14 +78,17 @@ def competes(row: Row) -> bool:
 
 
 def best(rows: Sequence[Row], metric: str) -> Best:
-    """Who is best at `metric` among the rows that compete, in the direction of its card."""
+    """Who is best at `metric` among the rows that compete, in the direction of its card.
+
+    Nobody where there is nobody to be better than.
+    """
     held = {
         agent.agent: window.metrics[metric]
         for agent, window in rows
         if competes((agent, window)) and metric in window.metrics
     }
     held = {name: one for name, one in held.items() if np.isfinite(one.value)}
-    if not held:
+    if len(held) < 2:
         return Best(frozenset(), False)
     sign = 1.0 if metric_card(metric)["better"] == "higher" else -1.0
     top = max(sign * one.value for one in held.values())
