@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from markets import play, random_panel, whole
+from markets import Script, play, random_panel, whole
 from steelyard.envs.constraints import Limits
 from steelyard.envs.rewards import DifferentialSharpe, RiskPenalised, ValueChange
 from steelyard.envs.stock import StockEnv
 from steelyard.market import build_market
+from steelyard.rollout import rollout
 from steelyard.types import Panel
 
 
@@ -146,6 +147,17 @@ def test_episodes_start_at_random_rows_and_never_leave_their_span() -> None:
         jax.random.split(jax.random.key(0), 500)
     )
     assert set(np.asarray(rows).tolist()) == set(range(5, 21))
+
+
+def test_staggered_episodes_end_at_different_times_and_never_late() -> None:
+    env, market = StockEnv(), build_market(random_panel(seed=9, rows=40, assets=2))
+    params = eqx.tree_at(lambda p: (p.length, p.stagger), whole(market), (20, 8))
+    keys = jax.random.split(jax.random.key(1), 200)
+    truncated = jax.jit(
+        jax.vmap(lambda k: rollout(k, env, params, Script(jnp.zeros((20, 2))), 20)[1].truncated)
+    )(keys)
+    ends = np.argmax(np.asarray(truncated), axis=1) + 1
+    assert set(ends.tolist()) == set(range(12, 21))
 
 
 def test_an_episode_is_truncated_at_its_length_and_never_terminated_long_only() -> None:

@@ -117,7 +117,7 @@ def open_venue(task: Task, panel: Panel | None = None) -> Venue:
         task=task,
         panel=panel,
         env=StockEnv(short=task.leverage is not None),
-        training=_params(task, learning, start, last, length),
+        training=_params(task, learning, start, last, length, stagger=length // 2),
         exact=exact,
         scaler=scaler,
         table=table,
@@ -138,7 +138,9 @@ def fingerprint(task: Task, panel: Panel) -> str:
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
-def _params(task: Task, market: Market, first: int, last: int, length: int) -> StockParams:
+def _params(
+    task: Task, market: Market, first: int, last: int, length: int, stagger: int = 0
+) -> StockParams:
     return StockParams(
         market=market,
         first=jnp.asarray(first, jnp.int32),
@@ -147,6 +149,7 @@ def _params(task: Task, market: Market, first: int, last: int, length: int) -> S
         cash=task.cash,
         cost=task.cost,
         max_shares=task.max_shares,
+        stagger=jnp.asarray(stagger, jnp.int32),
         limits=Limits(gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage),
         reward=REWARDS[task.reward](),
     )

@@ -28,6 +28,8 @@ class StockParams(eqx.Module):
         cash: starting capital, in quote currency.
         cost: commission on each side as a fraction of the traded value, in [0, 1).
         max_shares: shares of one asset that an action of 1 orders (the published `hmax`).
+        stagger: an episode is shortened by 0 to `stagger` steps, drawn evenly, so that parallel
+            episodes do not all end together; 0 in a backtest.
         limits: risk gates and limits.
         reward: what a step is worth to the learner.
     """
@@ -39,6 +41,7 @@ class StockParams(eqx.Module):
     cash: float | Float[Array, ""] = 1_000_000.0
     cost: float | Float[Array, ""] = 1e-3
     max_shares: float | Num[Array, ""] = 100.0
+    stagger: int | Int[Array, ""] = 0
     limits: Limits = Limits()
     reward: Reward = ValueChange()
 
@@ -93,13 +96,15 @@ class StockEnv(eqx.Module):
         market = params.market
         latest = jnp.asarray(params.last - params.length, jnp.int32)
         first = jnp.asarray(params.first, jnp.int32)
-        row = jax.random.randint(key, (), first, jnp.maximum(latest, first) + 1, jnp.int32)
+        row_key, age_key = jax.random.split(key)
+        row = jax.random.randint(row_key, (), first, jnp.maximum(latest, first) + 1, jnp.int32)
         money = market.mark.dtype
         cash = jnp.asarray(params.cash, money) * market.money
         cash = jnp.round(cash) if market.exact else cash
         account = Account(cash, jnp.zeros(market.assets, money))
         memory = params.reward.initial(jnp.asarray(params.cash, money))
-        state = StockState(account, row, jnp.zeros((), jnp.int32), memory)
+        age = jax.random.randint(age_key, (), 0, jnp.asarray(params.stagger, jnp.int32) + 1)
+        state = StockState(account, row, age.astype(jnp.int32), memory)
         step = self._answer(state, equity(account, market.mark[row]), params, jnp.zeros((), money))
         return state, step
 
