@@ -11,9 +11,9 @@ import pytest
 from stock_windows import ENV, eventful
 
 from probes import MATCH, Probe
-from steelyard.agents.baskets import Deterministic
 from steelyard.agents.check import check_agent
 from steelyard.agents.classic import Random
+from steelyard.agents.distributions import Deterministic
 from steelyard.agents.ppo import PPO
 from steelyard.errors import ContractError
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stock_windows import ENV, KEY, eventful, play, play_policy, walk, window
 
 from steelyard.agents.allocation import active, chain_divisor, price_weighted
-from steelyard.agents.baskets import Deterministic, action_for, affordable_units
+from steelyard.agents.baskets import action_for, affordable_units
 from steelyard.agents.check import check_agent
 from steelyard.agents.classic import (
     BuyAndHold,
@@ -20,7 +20,7 @@ from steelyard.agents.classic import (
     MinVariance,
     Random,
 )
-from steelyard.agents.policies import Normal
+from steelyard.agents.distributions import Deterministic, Normal
 from steelyard.envs.stock import whole_shares
 from steelyard.errors import ConfigError, ContractError
 from steelyard.registry import members

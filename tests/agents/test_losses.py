@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from steelyard.agents.distributions import Categorical, Normal, standard_normal
 from steelyard.agents.losses import clipped_surrogate, generalized_advantage, standardise
-from steelyard.agents.policies import Categorical, Normal, standard_normal
 
 
 def test_advantages_worked_by_hand() -> None:

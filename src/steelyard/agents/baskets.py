@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from steelyard.agents.distributions import Deterministic
 from steelyard.errors import ConfigError, ContractError
 from steelyard.ledger import Account, equity
 from steelyard.market import Market
-from steelyard.rollout import Act, Action, Carry, Env, Obs, Params, Space
-
-
-class Deterministic(NamedTuple):
-    """The distribution of a policy that has made up its mind: all mass on one action.
-
-    Attributes:
-        action: (A,) numbers, or () a choice.
-    """
-
-    action: Action
-
-    def sample(self, key: PRNGKeyArray) -> Action:
-        """The action."""
-        del key  # nothing is random
-        return self.action
-
-    def mode(self) -> Action:
-        """The action."""
-        return self.action
-
-    def log_prob(self, action: Action) -> Float[Array, ""]:
-        """0 for the action and minus infinity for any other."""
-        return jnp.where(jnp.all(action == self.action), 0.0, -jnp.inf)
-
-    def entropy(self) -> Float[Array, ""]:
-        """0 nats."""
-        return jnp.zeros(())
-
-    def kl(self, other: Any) -> Float[Array, ""]:
-        """KL(self || other): minus the log probability that `other` gives to the action."""
-        return jnp.negative(other.log_prob(self.action))
+from steelyard.rollout import Act, Carry, Env, Obs, Params, Space
 
 
 class Plan(NamedTuple):

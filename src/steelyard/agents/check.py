@@ -103,7 +103,7 @@ def _check_answer(policy: Policy, name: str, env: Env, params: Params) -> None:
     if missing:
         raise ContractError(
             f"agent `{name}` answers with a distribution without {', '.join(missing)}",
-            hint="see steelyard.agents.policies.Normal",
+            hint="see steelyard.agents.distributions.Normal",
         )
     if _shapes(before) != _shapes(after):
         raise ContractError(

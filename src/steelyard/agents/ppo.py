@@ -11,7 +11,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from steelyard.agents.losses import clipped_surrogate, generalized_advantage, standardise
-from steelyard.agents.policies import MLP, create_policy, shares_table, vector_size
+from steelyard.agents.networks import MLP, shares_table
+from steelyard.agents.policies import create_policy, vector_size
 from steelyard.errors import ConfigError
 from steelyard.registry import member
 from steelyard.rollout import Env, Live, Params, Policy, Transition, bind, rollout, start

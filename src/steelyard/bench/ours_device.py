@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from steelyard.agents.policies import MLP, create_policy, vector_size
+from steelyard.agents.networks import MLP
+from steelyard.agents.policies import create_policy, vector_size
 from steelyard.agents.ppo import PPO
 from steelyard.bench.peers.serve import Work, serve
 from steelyard.envs.stock import StockEnv, StockParams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy.typing import NDArray
 
+from steelyard.agents.distributions import Deterministic
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError
 from steelyard.evaluation.results import Backtest
@@ -77,25 +78,7 @@ class Recorded(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """Actions do not depend on the observation."""
-        return lambda obs, step: (Fixed(self.actions[step]), step + 1)
-
-
-class Fixed(NamedTuple):
-    """A distribution with a single outcome."""
-
-    action: Float[Array, " N"]
-
-    def sample(self, key: PRNGKeyArray) -> Float[Array, " N"]:
-        """The outcome."""
-        return self.action
-
-    def mode(self) -> Float[Array, " N"]:
-        """The outcome."""
-        return self.action
-
-    def log_prob(self, action: Float[Array, " N"]) -> Float[Array, ""]:
-        """0: it is certain."""
-        return jnp.zeros((), self.action.dtype)
+        return lambda obs, step: (Deterministic(self.actions[step]), step + 1)
 
 
 def _describe(

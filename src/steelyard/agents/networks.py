@@ -1,0 +1,87 @@
+"""Networks without memory, on vectors or on observations as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from steelyard.rollout import Env, Obs, Params, SharedTable
+
+
+class Dense(eqx.Module):
+    """A linear layer `x @ weight + bias`; weight is (inputs, outputs)."""
+
+    weight: Float[Array, "I O"]
+    bias: Float[Array, " O"]
+
+    @classmethod
+    def create(cls, key: PRNGKeyArray, inputs: int, outputs: int, gain: float) -> Dense:
+        """Normal weights whose columns have norm `gain` on average, zero bias.
+
+        Close to the orthogonal start usual for PPO, without compiling a QR for every shape.
+        """
+        weight = jax.random.normal(key, (inputs, outputs), jnp.float32) * (gain / inputs**0.5)
+        return cls(weight, jnp.zeros(outputs, jnp.float32))
+
+    def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
+        """Apply the layer."""
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """Dense layers with tanh between them."""
+
+    layers: tuple[Dense, ...]
+
+    @classmethod
+    def create(
+        cls, key: PRNGKeyArray, inputs: int, hidden: Sequence[int], outputs: int, gain: float
+    ) -> MLP:
+        """Hidden layers with gain sqrt(2), the last one with `gain`."""
+        sizes = [inputs, *hidden, outputs]
+        gains = [2**0.5] * len(hidden) + [gain]
+        keys = jax.random.split(key, len(gains))
+        layers = [
+            Dense.create(keys[i], sizes[i], sizes[i + 1], gains[i]) for i in range(len(gains))
+        ]
+        return cls(tuple(layers))
+
+    def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
+        """Apply all layers."""
+        return self.after_first(self.layers[0](x))
+
+    def after_first(self, x: Float[Array, "*B H"]) -> Float[Array, "*B O"]:
+        """Everything behind the first linear layer, whose output is `x`."""
+        for layer in self.layers[1:]:
+            x = layer(jnp.tanh(x))
+        return x
+
+    def bind(self, env: Env, params: Params) -> Callable[[Obs], Float[Array, " O"]]:
+        """This network on stored observations.
+
+        Where the environment shares a table, its part of the first layer is computed once for
+        every row of the table instead of once for every step: the same function up to rounding,
+        and the vector is never built.
+        """
+        if shares_table(env):
+            return self._bind_to_table(env, params)
+        return lambda obs: self(env.observe(obs, params))
+
+    def _bind_to_table(self, env: SharedTable, params: Params) -> Callable[[Obs], Any]:
+        first = self.layers[0]
+        table = env.table(params)
+        split = first.weight.shape[0] - table.shape[1]
+        rows = table @ first.weight[split:] + first.bias
+        return lambda obs: self.after_first(
+            env.own(obs, params) @ first.weight[:split] + rows[obs.row]
+        )
+
+
+def shares_table(env: Any) -> TypeGuard[SharedTable]:
+    """Whether the vector of `env` is its own part followed by a row of a shared table."""
+    return isinstance(env, SharedTable) and not getattr(env, "published", False)
