@@ -52,7 +52,13 @@ class ContractError(SteelyardError):
 
 
 class TrainingError(SteelyardError):
-    """Training produced something unusable."""
+    """Training produced something unusable.
+
+    Attributes:
+        policy: the last one before that, None where there is none.
+    """
+
+    policy: object = None
 
 
 class BundleError(SteelyardError):

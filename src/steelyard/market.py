@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -36,6 +36,7 @@ class Market(eqx.Module):
         money: () what the prices count for one unit of quote currency: 1, or `ledger.MONEY`. An
             array, because XLA multiplies by the inverse of a constant, which rounds differently.
         exact: prices are whole ticks counted in the smallest amounts of `ledger`, held in float64.
+        columns: D names of the columns of `table`, "macd/AAPL" or "vix"; empty where not given.
     """
 
     bid: Float[Array, "T N"]
@@ -47,6 +48,7 @@ class Market(eqx.Module):
     first: Int[Array, ""]
     money: Float[Array, ""]
     exact: bool = eqx.field(static=True, default=False)
+    columns: tuple[str, ...] = eqx.field(static=True, default=())
 
     @property
     def rows(self) -> int:
@@ -68,6 +70,7 @@ def build_market(
     fill: Fill = "next_open",
     precision: Precision = "float32",
     spread: float = 0.0,
+    columns: Sequence[str] = (),
 ) -> Market:
     """Move a panel to the device.
 
@@ -80,9 +83,11 @@ def build_market(
         precision: "float32" for training, "float64", or "exact" for scored backtests. The two
             latter need `jax.enable_x64` around their use.
         spread: bid-ask spread as a fraction of the price; half of it is paid on each side.
+        columns: D names of the columns of `table`, for agents that choose among them.
 
     Raises:
-        ConfigError: an unknown fill or precision, a spread outside [0, 1), a table of another T.
+        ConfigError: an unknown fill or precision, a spread outside [0, 1), a table of another T or
+            with another number of columns than names.
         MissingDataError: the panel has no row left after the warm-up, or no open prices.
     """
     if fill not in ("next_open", "same_close"):
@@ -100,6 +105,8 @@ def build_market(
     table = np.zeros((rows, 0), np.float32) if table is None else table
     if len(table) != rows:
         raise ConfigError(f"the table has {len(table)} rows, the panel {rows}")
+    if columns and len(columns) != table.shape[1]:
+        raise ConfigError(f"the table has {table.shape[1]} columns, and {len(columns)} names")
     price, tradable = fill_prices(panel, fill)
     mark = in_money(last_observed(panel["close"]), precision)
     bid, ask = (in_money(price * side, precision) for side in (1 - spread / 2, 1 + spread / 2))
@@ -114,6 +121,7 @@ def build_market(
             first=jnp.asarray(first, jnp.int32),
             money=jnp.asarray(MONEY if precision == "exact" else 1, mark.dtype),
             exact=precision == "exact",
+            columns=tuple(columns),
         )
 
 

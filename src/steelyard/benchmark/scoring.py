@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import jax
 import numpy as np
 
+from steelyard.benchmark.configure import identity, resolve_agent, settings
+from steelyard.benchmark.earlier import Earlier
+from steelyard.benchmark.learning import Learned, Report, Trainer
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.data import load
 from steelyard.errors import MissingDataError
+from steelyard.evaluation.checkpoints import Checkpoints
+from steelyard.evaluation.claims import judge
 from steelyard.evaluation.results import AgentScore, Backtest, Score, WindowScore
 from steelyard.evaluation.statistics import interval
-from steelyard.evaluation.training import fit
 from steelyard.metrics import metric_card
-from steelyard.registry import find, members
 from steelyard.types import EquityCurve
-
-Report = Callable[[str, int, int], None]
-"""Progress: (what is being done, steps done, steps in all)."""
 
 
 def evaluate(
@@ -32,6 +33,8 @@ def evaluate(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     venue: Venue | None = None,
     report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
+    earlier: Earlier | None = None,
 ) -> Score:
     """Train and backtest `agents` on `task`, every one on the same rows, capital and costs.
 
@@ -40,18 +43,21 @@ def evaluate(
         seeds: of learned agents and of agents that draw; others run once.
         venue: to open a task once for several evaluations.
         report: called with the progress of everything that takes long.
+        checkpoints: where finished trainings are kept, and looked for.
+        earlier: a run whose passes are repeated from its recorded actions instead of trained anew.
 
     Returns:
         One row per agent and per index. Ctrl-C keeps the rows that are finished, and says so.
     """
     begun = time.monotonic()
     venue = open_venue(task) if venue is None else venue
-    chosen = [resolve_agent(agent) for agent in agents]
+    chosen = [resolve_agent(agent, task.learning) for agent in agents]
+    trainer = Trainer(venue, report, checkpoints)
     rows: list[AgentScore] = []
     notes: list[str] = []
     for number, (name, agent) in enumerate(chosen):
         try:
-            rows.append(_score_agent(venue, name, agent, seeds, report))
+            rows.append(_score_agent(venue, name, agent, seeds, trainer, report, earlier))
         except KeyboardInterrupt:
             if not rows:
                 raise
@@ -64,7 +70,7 @@ def evaluate(
             break
     rows += [_score_index(venue, name) for name in task.index]
     names = sorted(rows[0].windows[0].metrics)
-    return Score(
+    score = Score(
         task=task.name,
         fingerprint=venue.fingerprint,
         card=task.card(),
@@ -76,18 +82,7 @@ def evaluate(
         seconds=time.monotonic() - begun,
         notes=notes,
     )
-
-
-def resolve_agent(agent: Any) -> tuple[str, Any]:
-    """(name, agent) of a name in the room, of an agent that somebody passes, or of such a pair."""
-    if isinstance(agent, tuple):
-        return agent
-    if isinstance(agent, str):
-        return agent, find("agents", agent)()
-    for name, known in members("agents").items():
-        if type(agent) is known.value:
-            return name, agent
-    return type(agent).__name__, agent
+    return replace(score, verdicts=judge(score, task.claims))
 
 
 def versions() -> dict[str, str]:
@@ -100,42 +95,50 @@ def _score_agent(
     name: str,
     agent: Any,
     seeds: Sequence[int],
+    trainer: Trainer,
     report: Report | None,
+    earlier: Earlier | None,
 ) -> AgentScore:
     """Train where there is something to learn, then one pass per seed and window."""
     begun = time.monotonic()
     learns = getattr(agent, "learns", True)
-    note, logs = "", []
-    if learns:
-        tell = (lambda done, total: report(f"train {name}", done, total)) if report else None
-        trained = fit(agent, venue.env, venue.training, seeds, progress=tell)
-        policies, logs = list(trained.policies), list(trained.logs)
-        if not trained.complete:
-            note = f"stopped after {trained.updates} of {agent.updates} updates"
-    elif not getattr(agent, "draws", False):
+    if not learns and not getattr(agent, "draws", False):
         seeds = (0,)
+    known = earlier.seeds(name, agent) & set(seeds) if earlier and learns else set()
+    missing = [seed for seed in seeds if seed not in known]
+    learned = Learned((), ())
     scored = []
     for window in venue.task.windows:
         params = venue.window(window)
+        if learns and missing:
+            learned = trainer.learn(name, agent, missing, window)
+            params = params if venue.task.rolling is None else trainer.rounds(window).window
         passes = []
         for number, seed in enumerate(seeds):
             if report:
                 report(f"backtest {name}", number, len(seeds))
-            if learns:
-                policy = policies[number]
+            if earlier and seed in known:
+                policy = earlier.policy(name, window, seed)
+            elif learns:
+                policy = learned.policies[missing.index(seed)]
             else:
                 policy = agent.train(jax.random.key(seed), venue.env, params)[0]
             passes.append(venue.trade(params, policy, seed))
         scored.append(_window_score(window, passes, [one.curve for one in passes]))
+    logs = dict(zip(missing, learned.logs, strict=bool(learned.logs)))
+    if earlier:
+        logs |= {seed: earlier.log(name, seed) for seed in known}
     return AgentScore(
         agent=name,
         kind="learned" if learns else "classic",
         seeds=tuple(seeds),
         windows=scored,
-        training=logs,
+        training=[logs[seed] for seed in seeds] if logs else (),
         settings=settings(agent),
         seconds=time.monotonic() - begun,
-        note=note,
+        note=learned.note,
+        ensemble=earlier.ensemble(name) if earlier and seeds[0] in known else learned.ensemble,
+        identity=identity(agent),
     )
 
 
@@ -172,19 +175,3 @@ def index_curve(venue: Venue, name: str, window: Window) -> EquityCurve:
     close = level["close"][rows, 0]
     value = venue.task.cash * close / close[0]
     return EquityCurve(clock, value, venue.task.periods_per_year)
-
-
-def settings(agent: Any) -> dict[str, Any]:
-    """An agent's hyper-parameters, ready for JSON."""
-    fields = getattr(agent, "__dataclass_fields__", {})
-    return {name: _plain(getattr(agent, name)) for name in fields}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, int, str, type(None))):
-        return value
-    if isinstance(value, float):
-        return value if np.isfinite(value) else str(value)
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return repr(value)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from steelyard.evaluation.claims import Claim
+from steelyard.evaluation.splits import Rolling
 from steelyard.market import Fill
 from steelyard.types import Facts
 
@@ -29,8 +31,10 @@ class Task:
         data: what `load` is asked for.
         assets: the universe; all of the data where empty.
         features: names in room "features", in the order of the observation.
-        train, validate: rows to learn from, and to choose hyper-parameters on.
+        train, validate: rows to learn from, and to choose hyper-parameters on. With `rolling` no
+            row before `train` is learned from, and `validate` is where a search chooses.
         windows: test windows.
+        rolling: train anew as the test goes by; once, before it, where None.
         cash: starting capital of every window, in quote currency.
         cost: commission on each side, fraction of the traded value.
         max_shares: shares of one asset that an action of 1 orders.
@@ -39,10 +43,14 @@ class Task:
         max_weight, leverage: see `envs.constraints.Limits`.
         reward: a key of `venue.REWARDS`; what learners see, not what is scored.
         episode: steps of a training episode.
+        deterministic: trade the most likely action; else draw from the policy.
+        learning: agent name -> field -> value, laid over an agent's own settings where it is
+            called by name; "*" is for all that have the field.
         periods_per_year: bars per year, for annualising.
         index: name -> (what `load` is asked for, asset): price indices shown beside the agents.
         agents: what `steelyard run` trains and compares by default.
         published: rows of a published table, shown beside ours with their notes.
+        claims: what a publication says about its rows, to be judged by ours.
     """
 
     name: str
@@ -52,6 +60,7 @@ class Task:
     train: Window
     windows: tuple[Window, ...]
     validate: Window | None = None
+    rolling: Rolling | None = None
     assets: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     cash: float = 1_000_000.0
@@ -63,10 +72,13 @@ class Task:
     leverage: float | None = None
     reward: str = "value_change"
     episode: int = 252
+    deterministic: bool = True
+    learning: Mapping[str, Facts] = field(default_factory=dict)
     periods_per_year: float = 252.0
     index: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
     published: tuple[Facts, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     def card(self) -> dict[str, Any]:
         """Every fact, ready for JSON."""
@@ -80,5 +92,13 @@ class Task:
             name: Window(**card[name]) if card[name] else None for name in ("train", "validate")
         }
         tuples = {name: tuple(card[name]) for name in ("assets", "features", "agents", "published")}
-        index = {name: tuple(place) for name, place in card["index"].items()}
-        return cls(**{**card, "windows": windows, "index": index, **periods, **tuples})
+        read: dict[str, Any] = {
+            "index": {name: tuple(place) for name, place in card["index"].items()},
+            "rolling": Rolling(**card["rolling"]) if card["rolling"] else None,
+            "learning": {
+                name: {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+                for name, given in card["learning"].items()
+            },
+            "claims": tuple(Claim.of(claim) for claim in card["claims"]),
+        }
+        return cls(**{**card, "windows": windows, **read, **periods, **tuples})

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -19,8 +20,7 @@ from steelyard.errors import ConfigError, MissingDataError
 from steelyard.evaluation.backtest import Recorded, backtest
 from steelyard.evaluation.results import Backtest
 from steelyard.features import compute
-from steelyard.features.scaling import FeatureTable, Scaler
-from steelyard.features.scaling import fit as fit_scaler
+from steelyard.features.scaling import Columns, columns
 from steelyard.market import Market, build_market
 from steelyard.registry import did_you_mean
 from steelyard.rollout import Policy
@@ -42,7 +42,7 @@ class Venue:
         env: the environment, the same for training and scoring.
         training: params over the training rows, float32 market.
         exact: the same market on the exact ledger.
-        table: the observations of the market, scaled on training rows.
+        columns: the observations of the market before scaling.
         fingerprint: see `Score`.
     """
 
@@ -51,15 +51,27 @@ class Venue:
     env: StockEnv
     training: StockParams
     exact: Market
-    scaler: Scaler
-    table: FeatureTable
+    columns: Columns
     fingerprint: str
 
     def window(self, window: Window) -> StockParams:
         """Params of one pass over `window` on the exact ledger."""
+        first, last = self.span(window)
+        return self.params(self.exact, first, last)
+
+    def span(self, window: Window) -> tuple[int, int]:
+        """First and last row of a window.
+
+        Raises:
+            MissingDataError: it lies outside the data, or is shorter than the warm-up.
+        """
         first, last = self.panel.span(window.start, window.end)
-        _require_rows(self.task, window, first, last, int(self.exact.first))
-        return _params(self.task, self.exact, first, last, last - first)
+        _require_rows(self.task, window, first, last, self.columns.warmup)
+        return first, last
+
+    def params(self, market: Market, first: Any, last: Any, length: Any = None) -> StockParams:
+        """The task's money and rules on rows of `market`; one pass where no length is given."""
+        return _params(self.task, market, first, last, last - first if length is None else length)
 
     def trade(self, params: StockParams, policy: Policy | Recorded, seed: int) -> Backtest:
         """One pass of `policy` over the window of `params`."""
@@ -70,6 +82,7 @@ class Venue:
             self.panel.timestamps,
             seed=seed,
             periods_per_year=self.task.periods_per_year,
+            deterministic=self.task.deterministic,
         )
 
 
@@ -96,22 +109,24 @@ def open_venue(task: Task, panel: Panel | None = None) -> Venue:
     panel = load(task.data) if panel is None else panel
     panel = panel.select(task.assets) if task.assets else panel
     first, last = panel.span(task.train.start, task.train.end)
-    scaler = fit_scaler(panel, task.features, (first, last + 1))
-    _require_rows(task, task.train, first, last, scaler.warmup)
-    table = scaler(panel)
+    table = columns(panel, task.features)
+    scaled = table.fit((first, last + 1)).scale(table.values)
+    _require_rows(task, task.train, first, last, table.warmup)
+    _require_order(task, panel, last)
     gauges = {name: compute([name], panel)[name] for name in task.gates}
     learning, exact = (
         build_market(
             panel,
-            table.values,
+            scaled.values,
             gauges,
-            first=scaler.warmup,
+            first=table.warmup,
             fill=task.fill,
             precision=precision,
+            columns=scaled.columns,
         )
         for precision in ("float32", "exact")
     )
-    start = max(first, scaler.warmup)
+    start = max(first, table.warmup)
     length = min(task.episode, last - start)
     return Venue(
         task=task,
@@ -119,8 +134,7 @@ def open_venue(task: Task, panel: Panel | None = None) -> Venue:
         env=StockEnv(short=task.leverage is not None),
         training=_params(task, learning, start, last, length, stagger=length // 2),
         exact=exact,
-        scaler=scaler,
-        table=table,
+        columns=table,
         fingerprint=fingerprint(task, panel),
     )
 
@@ -132,14 +146,14 @@ def fingerprint(task: Task, panel: Panel) -> str:
     the library's version.
     """
     card = task.card()
-    for free in ("summary", "agents", "published", "index"):
+    for free in ("summary", "agents", "published", "index", "claims"):
         del card[free]
     stated = json.dumps([card, panel.digest(), version("steelyard")], sort_keys=True)
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
 def _params(
-    task: Task, market: Market, first: int, last: int, length: int, stagger: int = 0
+    task: Task, market: Market, first: Any, last: Any, length: Any, stagger: Any = 0
 ) -> StockParams:
     return StockParams(
         market=market,
@@ -153,6 +167,23 @@ def _params(
         limits=Limits(gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage),
         reward=REWARDS[task.reward](),
     )
+
+
+def _require_order(task: Task, panel: Panel, trained: int) -> None:
+    """What is learned from and chosen on lies before what is traded; ends may be shared."""
+    periods = [*([task.validate] if task.validate else []), *task.windows]
+    spans = [panel.span(one.start, one.end) for one in periods]
+    for one, (first, last) in zip(periods, spans, strict=True):
+        known = trained
+        if task.validate and one != task.validate:
+            known = max(known, spans[0][1])
+        if first < known and last > first:
+            day = panel.timestamps[known].astype("datetime64[D]")
+            raise ConfigError(
+                f"`{one.name}` of {task.name} begins on {one.start}, before the end ({day}) of the "
+                "rows that are learned from or chosen on",
+                hint="train first, then validate, then trade",
+            )
 
 
 def _require_rows(task: Task, window: Window, first: int, last: int, warmup: int) -> None:

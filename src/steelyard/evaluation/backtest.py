@@ -28,13 +28,16 @@ def backtest(
     *,
     seed: int = 0,
     periods_per_year: float = 252.0,
+    deterministic: bool = True,
 ) -> Backtest:
-    """Trade the window of `params` once, always with the most likely action of `policy`.
+    """Trade the window of `params` once.
 
     Args:
         params: one episode over the rows `first`..`last` of an exact market.
         timestamps: of every row of that market.
-        seed: for policies that draw in spite of that (`random`).
+        seed: of what is drawn.
+        deterministic: always trade the most likely action of `policy`; only policies that draw in
+            spite of that (`random`) need a seed then.
 
     Raises:
         ConfigError: the market is not exact; a score must not depend on rounding.
@@ -52,15 +55,15 @@ def backtest(
             params,
             tuple(jnp.asarray(row, jnp.int32) for row in (first, last, last - first)),
         )
-        steps = _pass(key, env, arrays, policy, last - first)
+        steps = _pass(key, env, arrays, policy, last - first, not deterministic)
         return _describe(steps, params, timestamps[first : last + 1], periods_per_year)
 
 
 @eqx.filter_jit
 def _pass(
-    key: PRNGKeyArray, env: StockEnv, params: StockParams, policy: Any, length: int
+    key: PRNGKeyArray, env: StockEnv, params: StockParams, policy: Any, length: int, sample: bool
 ) -> Transition:
-    return rollout(key, env, params, policy, length, sample=False)[1]
+    return rollout(key, env, params, policy, length, sample=sample)[1]
 
 
 class Recorded(eqx.Module):

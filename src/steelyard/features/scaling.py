@@ -88,10 +88,14 @@ class Scaler:
                 f"panel `{panel.name}` has {_short(panel.assets)}",
                 hint="use panel.select(scaler.assets)",
             )
-        scaled = (_comparable(self.features, panel) - self.mean) / self.std
+        return self.scale(_comparable(self.features, panel))
+
+    def scale(self, values: Floats) -> FeatureTable:
+        """Scale rows that stand already, (T, D) as `Columns.values` holds them."""
+        scaled = (values - self.mean) / self.std
         observed = np.isfinite(scaled)
-        values = np.where(observed, np.clip(scaled, -CLIP, CLIP), 0.0).astype(np.float32)
-        return FeatureTable(values, observed, self.columns)
+        clipped = np.where(observed, np.clip(scaled, -CLIP, CLIP), 0.0).astype(np.float32)
+        return FeatureTable(clipped, observed, self.columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values; `None` is the mean of a column without training rows."""
@@ -134,6 +138,61 @@ class Scaler:
         return made
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Features of a whole panel before scaling, for many scalers at once. Made by `columns`.
+
+    Features are causal, so that a row is the same whatever follows it; a scaler that is fitted on
+    rows of this table is the one that `fit` makes of a panel that ends there, up to rounding.
+
+    Attributes:
+        features, assets: as in `Scaler`.
+        values: (T, D) comparable by unit, not yet standardised; NaN = not observed.
+    """
+
+    features: tuple[Feature, ...]
+    assets: tuple[str, ...]
+    values: Floats = field(repr=False)
+
+    @property
+    def warmup(self) -> int:
+        """Observed rows until every feature has its first value."""
+        return max((entry.warmup for entry in self.features), default=0)
+
+    def fit(self, rows: tuple[int, int]) -> Scaler:
+        """The scaler of some training rows: the first one and the row after the last one.
+
+        Raises:
+            ConfigError: the rows are empty or outside the panel, or a feature has no value there.
+        """
+        start, stop = _inside(rows, len(self.values))
+        table = self.values[start:stop]
+        known = np.isfinite(table)
+        count = known.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(known, table, 0.0).sum(axis=0) / count
+            std = np.sqrt(np.square(np.where(known, table - mean, 0.0)).sum(axis=0) / count)
+            std[~(std > CONSTANT * np.maximum(np.abs(mean), 1.0))] = 1.0
+        scaler = Scaler(self.features, self.assets, mean, std, (start, stop))
+        _require_values(scaler, count)
+        return scaler
+
+
+def columns(panel: Panel, features: Sequence[str | Feature]) -> Columns:
+    """Compute features for all rows of a panel.
+
+    Args:
+        panel: the data.
+        features: names or objects; asset-wide ones come before market-wide ones in the columns.
+
+    Raises:
+        UnknownNameError: no feature has that name.
+        MissingDataError: the panel lacks a field that a feature reads.
+    """
+    chosen = tuple(sorted(resolve(features), key=lambda entry: entry.scope == "market"))
+    return Columns(chosen, panel.assets, _comparable(chosen, panel))
+
+
 def fit(panel: Panel, features: Sequence[str | Feature], rows: tuple[int, int]) -> Scaler:
     """Fit a scaler on training rows.
 
@@ -142,30 +201,25 @@ def fit(panel: Panel, features: Sequence[str | Feature], rows: tuple[int, int]) 
 
     Args:
         panel: the data; may reach beyond the training rows.
-        features: names or objects; asset-wide ones come before market-wide ones in the columns.
+        features: as for `columns`.
         rows: first training row and the row after the last one.
 
     Raises:
         ConfigError: the rows are empty or outside the panel, or a feature has no training value.
         UnknownNameError: no feature has that name.
     """
+    _, stop = _inside(rows, len(panel))
+    return columns(panel.rows(0, stop), features).fit(rows)
+
+
+def _inside(rows: tuple[int, int], length: int) -> tuple[int, int]:
     start, stop = rows
-    if not 0 <= start < stop <= len(panel):
+    if not 0 <= start < stop <= length:
         raise ConfigError(
-            f"training rows {start}..{stop} are not inside the panel of {len(panel)} rows",
+            f"training rows {start}..{stop} are not inside the panel of {length} rows",
             hint="rows are (start, stop) with 0 <= start < stop <= len(panel)",
         )
-    chosen = sorted(resolve(features), key=lambda entry: entry.scope == "market")
-    table = _comparable(chosen, panel.rows(0, stop))[start:]
-    known = np.isfinite(table)
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(known, table, 0.0).sum(axis=0) / count
-        std = np.sqrt(np.square(np.where(known, table - mean, 0.0)).sum(axis=0) / count)
-        std[~(std > CONSTANT * np.maximum(np.abs(mean), 1.0))] = 1.0
-    scaler = Scaler(tuple(chosen), panel.assets, mean, std, (start, stop))
-    _require_values(scaler, count)
-    return scaler
+    return start, stop
 
 
 def _comparable(features: Sequence[Feature], panel: Panel) -> Floats:

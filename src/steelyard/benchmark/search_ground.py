@@ -1,0 +1,173 @@
+"""Where trials are trained and traded: a task without the rows behind its validation period."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from steelyard.agents.rolling import RollingPolicy
+from steelyard.benchmark.overrides import override
+from steelyard.benchmark.rounds import roll
+from steelyard.benchmark.search_space import Space, leaves
+from steelyard.benchmark.task import Task, Window
+from steelyard.benchmark.venue import Venue, open_venue
+from steelyard.data import load
+from steelyard.envs.stock import StockParams
+from steelyard.errors import ConfigError
+from steelyard.evaluation.training import fit
+from steelyard.evaluation.trials import Trial
+from steelyard.types import Panel
+
+
+class Tell:
+    """Hears of the progress of a search; this one keeps it to itself."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`what` has come to `done` of `total`."""
+
+    def ended(self, trials: Sequence[Trial], best: int | None) -> None:
+        """The last of `trials` has just ended; `best` is the position of the best one."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where trials are trained and traded.
+
+    Attributes:
+        venue: without any row behind the validation period.
+        window: the validation period.
+        training: params to train on; with `starts` every leaf has a leading axis R.
+        trading: one pass over the window on the exact ledger.
+        starts: (R,) first row that each rolling window trades; None without them.
+        seeds: of the trainings of every trial.
+        metric: what a trial is worth.
+        width: trials in one program on an accelerator; on a CPU they go through it one by one, on
+            all cores.
+        notes: what a reader must know.
+    """
+
+    venue: Venue
+    window: Window
+    training: StockParams
+    trading: StockParams
+    starts: Any
+    seeds: tuple[int, ...]
+    metric: str
+    width: int
+    notes: tuple[str, ...] = ()
+
+
+def open_ground(
+    task: Task, panel: Panel | None, seeds: Sequence[int], metric: str, width: int
+) -> Ground:
+    """The ground of a task that has a validation period.
+
+    Args:
+        panel: instead of `task.data`.
+        seeds, metric, width: see `Ground`.
+
+    Raises:
+        MissingDataError: a period lies outside the data, or the rows before it are too few.
+        ConfigError: settings that cannot hold.
+    """
+    window = task.validate
+    assert window is not None
+    panel = load(task.data) if panel is None else panel
+    panel = panel.rows(0, panel.span(window.start, window.end)[1] + 1)
+    venue = open_venue(replace(task, windows=(window,), validate=None), panel)
+    how = (tuple(seeds), metric, width)
+    if task.rolling is None:
+        return Ground(venue, window, venue.training, venue.window(window), None, *how)
+    rounds = roll(venue, window)
+    training = rounds.learn if rounds.again is None else rounds.again
+    cold = "every rolling window was trained from the start, without warm_start"
+    notes = (cold,) if task.rolling.warm_start else ()
+    return Ground(venue, window, training, rounds.window, rounds.starts, *how, notes)
+
+
+def try_all(
+    ground: Ground, agent: Any, space: Space, proposed: Sequence[Mapping[str, Any]], tell: Tell
+) -> list[Trial]:
+    """Train and trade a batch of settings; those that differ only in floats share a program."""
+    found: dict[int, Trial] = {}
+    groups: dict[str, list[tuple[int, Any]]] = {}
+    swept = [name for name in leaves(agent) if name in space]
+    for number, chosen in enumerate(proposed):
+        try:
+            one = override(agent, chosen)
+        except ConfigError as error:
+            found[number] = Trial(chosen, note=error.message)
+            continue
+        built = str([(name, value) for name, value in chosen.items() if name not in swept])
+        groups.setdefault(built, []).append((number, one))
+    for group in groups.values():
+        results = _train(ground, [one for _, one in group], swept, tell)
+        for (number, _), result in zip(group, results, strict=True):
+            if isinstance(result, str):
+                found[number] = Trial(proposed[number], note=result)
+                continue
+            tell.progress("trade", number + 1, len(proposed))
+            passes = zip(result, ground.seeds, strict=True)
+            curves = [ground.venue.trade(ground.trading, *one).curve for one in passes]
+            found[number] = Trial.of(proposed[number], curves, ground.metric)
+    return [found[number] for number in range(len(proposed))]
+
+
+def _train(
+    ground: Ground, agents: Sequence[Any], swept: Sequence[str], tell: Tell
+) -> list[list[Any] | str]:
+    """The policies of every agent, one per seed, or why there are none."""
+    each, on_cpu = len(ground.seeds), jax.default_backend() == "cpu"
+    # one width, one program: the last batch and every choice of static settings are filled up
+    filled = [*agents] + ([] if on_cpu else [agents[-1]] * (ground.width - len(agents)))
+    trained = fit(
+        _stack(filled, swept, each),
+        ground.venue.env,
+        ground.training,
+        ground.seeds * len(filled),
+        windows=ground.starts is not None,
+        variants=bool(swept),
+        strict=False,
+        progress=lambda done, total: tell.progress("train", done, total),
+        chunk=each if on_cpu and ground.starts is None else None,
+    )
+    if not trained.complete:
+        raise KeyboardInterrupt
+    results: list[list[Any] | str] = []
+    for number in range(len(agents)):
+        own = slice(number * each, (number + 1) * each)
+        policies: list[Any] = list(trained.policies[own])
+        broken = _broken(trained.logs[own], policies, ground.seeds)
+        if ground.starts is not None:
+            policies = [RollingPolicy(one, ground.starts) for one in policies]
+        results.append(broken or policies)
+    return results
+
+
+def _stack(agents: Sequence[Any], swept: Sequence[str], copies: int) -> Any:
+    """One agent whose swept floats have a leading axis: every agent's, `copies` times each."""
+    if not swept:
+        return agents[0]
+    values = [
+        jnp.asarray(np.repeat([getattr(one, name) for one in agents], copies), jnp.float32)
+        for name in swept
+    ]
+    return eqx.tree_at(lambda one: [getattr(one, name) for name in swept], agents[0], values)
+
+
+def _broken(logs: Sequence[Mapping[str, Any]], policies: Sequence[Any], seeds: Any) -> str:
+    """Which number of a training is not finite; empty if all are."""
+    for log, policy, seed in zip(logs, policies, seeds, strict=True):
+        bad = [name for name, values in log.items() if not np.isfinite(values).all()]
+        if bad:
+            return f"`{bad[0]}` of seed {seed} was not finite"
+        weights = jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array_like))
+        if not all(np.isfinite(leaf).all() for leaf in weights):
+            return f"the policy of seed {seed} was not finite"
+    return ""
