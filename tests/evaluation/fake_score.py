@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from steelyard.evaluation.claims import Claim, judge
 from steelyard.evaluation.results import AgentScore, Backtest, Estimate, Score, WindowScore
 from steelyard.metrics import metric_card, summary
+from steelyard.tasks.published import rows_of
 from steelyard.types import EquityCurve, Floats
 
 CASH = 1_000_000.0
@@ -93,6 +96,79 @@ def fake_score(
         "seconds": 84.2,
     }
     return Score(**{**fields, **facts})  # type: ignore[arg-type]
+
+
+TABLE_5: Mapping[str, tuple[str, float, float]] = {
+    "ensemble_1": ("learned", 0.11, 0.13),
+    "ensemble_2": ("learned", 0.10, 0.13),
+    "ensemble_3": ("learned", 0.09, 0.13),
+    "ppo": ("learned", 0.11, 0.16),
+    "sac": ("learned", 0.07, 0.17),
+    "ddpg": ("learned", 0.08, 0.19),
+    "min_variance": ("classic", 0.04, 0.11),
+    "buy_and_hold": ("classic", 0.07, 0.15),
+    "DJIA": ("index", 0.065, 0.15),
+}
+
+ENSEMBLES, SINGLE = ("ensemble_1", "ensemble_2", "ensemble_3"), ("ppo", "sac", "ddpg")
+
+CLAIMS = (
+    Claim("drawdown", "Ensembles cut drawdown", "max_drawdown", ENSEMBLES, SINGLE),
+    Claim("sharpe", "Ensembles beat single agents", "sharpe_ratio", ENSEMBLES, SINGLE),
+    Claim("calm", "Ensembles calm down", "annual_volatility", ENSEMBLES, SINGLE),
+    Claim("baseline", "Agents beat min-variance", "sharpe_ratio", SINGLE, ("min_variance",)),
+    Claim("index", "Agents beat the DJIA", "cumulative_return", SINGLE, ("DJIA",)),
+)
+
+
+def fake_ensembles(*, resamples: int = 60, **facts: object) -> Score:
+    """A score of Table 5: ensembles of 3, 15 and 30 members, rolling windows, claims judged."""
+    made = fake_score(agents=TABLE_5, **{"seeds": 2, "assets": 4, **facts})  # type: ignore[arg-type]
+    rng = np.random.default_rng(3)
+    days = [str(day)[:10] for day in made.rows[0].windows[0].curves[0].timestamps[:-1:5]]
+    rows = []
+    for row in made.rows:
+        if row.agent in ENSEMBLES:
+            each = (1, 5, 10)[ENSEMBLES.index(row.agent)]
+            row = replace(row, ensemble=fake_members(rng, each, days))
+        if row.training:
+            logs = [
+                {name: np.stack([log, log + 0.1]) for name, log in one.items()}
+                for one in row.training
+            ]
+            row = replace(row, training=logs)
+        rows.append(row)
+    rolling = {
+        **{"train": 30, "validate": 5, "trade": 5, "purge": 2, "embargo": 0},
+        **{"expanding": False, "retrain": True, "warm_start": False},
+    }
+    card = {**made.card, "rolling": rolling, "claims": [claim.facts() for claim in CLAIMS]}
+    made = replace(made, task="stock-ensemble", rows=rows, card=card, published=rows_of(5))
+    return replace(made, verdicts=judge(made, CLAIMS, resamples=resamples))
+
+
+def fake_members(rng: np.random.Generator, each: int, days: Sequence[str]) -> dict[str, object]:
+    """The facts of an ensemble of `each` members of three types."""
+    members = [f"{kind} {n + 1}" if each > 1 else kind for kind in SINGLE for n in range(each)]
+    count = len(members)
+    logits = np.cumsum(0.4 * rng.normal(size=(len(days), count)), axis=0)
+    weights = np.exp(logits) * (rng.random((len(days), count)) < 0.8) + 1e-12
+    weights[weights < 1e-9] = 0.0
+    weights[weights.sum(axis=1) == 0] = 1.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    kind = np.arange(count) // each
+    far = np.abs(kind[:, None] - kind) + 0.3 * rng.random((count, count))
+    return {
+        "members": members,
+        "dates": list(days),
+        "weights": weights.tolist(),
+        "kl": (2.5 * far).tolist(),
+        "agreement": (0.9 - 0.2 * far).tolist(),
+        "correlation": [
+            [None if a == b else 1 - 0.1 * x for b, x in enumerate(row)]
+            for a, row in enumerate(far)
+        ],
+    }
 
 
 def _centred(noise: Floats) -> Floats:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from fake_score import AGENTS, fake_score
+from fake_score import AGENTS, CLAIMS, fake_ensembles, fake_score
 
 from steelyard.errors import BundleError
 from steelyard.evaluation import directory
@@ -28,6 +28,7 @@ from steelyard.evaluation.bundle import (
     read,
     require_place,
     run_json,
+    training,
     write,
 )
 from steelyard.evaluation.documents import plain_json
@@ -125,6 +126,65 @@ def test_a_table_of_curves_that_is_none_is_refused(bundle: Path) -> None:
         _rehash(bundle, "equity.parquet", other.getvalue())
         with pytest.raises(BundleError, match="not readable"):
             curves(bundle)
+
+
+def test_every_training_log_returns_bit_for_bit(score: Score, tmp_path: Path) -> None:
+    rolling = fake_ensembles(windows=(("test", 30),), resamples=2)
+    for number, one in enumerate((score, rolling)):
+        found = training(write(one, tmp_path / f"run{number}"))
+        learned = [row for row in one.rows if row.training]
+        assert found.keys() == {(row.agent, seed) for row in learned for seed in row.seeds}
+        for row in learned:
+            for seed, log in zip(row.seeds, row.training, strict=True):
+                assert found[row.agent, seed].keys() == log.keys()
+                for name, values in log.items():
+                    again = found[row.agent, seed][name]
+                    assert again.shape == np.shape(values)
+                    assert again.tobytes() == np.asarray(values, np.float64).tobytes()
+
+
+def test_a_bundle_from_before_training_logs_is_still_read(bundle: Path) -> None:
+    (bundle / "training.parquet").unlink()
+    _edit(bundle, MANIFEST, lambda manifest: manifest["files"].pop("training.parquet"))
+    assert training(bundle) == {}
+    assert read(bundle)["score"]["task"] == "stock-dow30"
+
+
+def test_training_logs_that_are_none_are_refused(bundle: Path) -> None:
+    _rehash(bundle, "training.parquet", b"PAR1 no table")
+    with pytest.raises(BundleError, match="not readable"):
+        training(bundle)
+    held = {"agent": ["ppo"] * 3, "seed": [0] * 3, "log": ["kl"] * 3, "value": [1.0] * 3}
+    for columns, said in (
+        (held, "not readable"),
+        ({**held, "round": [0, 0, 1], "update": [0, 1, 0]}, "differ in length"),
+        ({**held, "round": [None, None, 1], "update": [0, 1, 0]}, "differ in length"),
+        ({**held, "seed": [None] * 3, "round": [None] * 3, "update": [0, 1, 2]}, "not readable"),
+    ):
+        table = io.BytesIO()
+        pl.DataFrame(columns).write_parquet(table)
+        _rehash(bundle, "training.parquet", table.getvalue())
+        with pytest.raises(BundleError, match=said):
+            training(bundle)
+
+
+def test_verdicts_and_ensembles_return_with_the_numbers(tmp_path: Path) -> None:
+    score = fake_ensembles(windows=(("test", 60),), resamples=20)
+    found = read(write(score, tmp_path / "run"))["score"]
+    assert [one["name"] for one in found["claims"]] == [claim.name for claim in CLAIMS]
+    for one, held in zip(score.verdicts, found["claims"], strict=True):
+        assert one.ahead is not None
+        assert held["decision"] == one.decision
+        assert held["ahead"] == {
+            "value": one.ahead.value,
+            "low": one.ahead.low,
+            "high": one.ahead.high,
+        }
+        assert len(held["pairs"]) == len(one.pairs)
+        assert held["sentence"] == one.sentence
+    ensembles = {row["agent"]: row.get("ensemble") for row in found["rows"]}
+    assert ensembles["ensemble_2"] == score.rows[1].ensemble
+    assert ensembles["ppo"] is None
 
 
 def test_the_same_score_makes_the_same_bytes(score: Score, tmp_path: Path) -> None:
@@ -323,7 +383,7 @@ def _full(after: int) -> Callable[[Path, bytes], None]:
     return write_some
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(7))
 def test_a_full_disk_leaves_the_previous_bundle_and_nothing_else(
     score: Score, bundle: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

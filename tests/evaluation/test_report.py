@@ -7,13 +7,13 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import combinations
 
 import numpy as np
 import pytest
 from fake_score import AGENTS, fake_score
+from page import Page
 
 from steelyard.evaluation.ranking import best, window_rows
 from steelyard.evaluation.report import render, verdict
@@ -25,38 +25,6 @@ from steelyard.evaluation.results import Estimate, Score
 from steelyard.evaluation.table import render as terminal_table
 from steelyard.registry import members
 from steelyard.types import EquityCurve
-
-VOID = {"meta", "link", "input", "br", "hr"}
-
-
-class Page(HTMLParser):
-    """Every element with its attributes and text; raises where elements are not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({name for name, _ in attrs}) == len(attrs), f"attribute twice in {tag} {attrs}"
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open, f"</{tag}> closes nothing"
-        assert self._open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if not self._open or self._open[-1] not in ("script", "style"):
-            self.text.append(data)
-
-    def values(self, attribute: str) -> list[str]:
-        return [value for _, held in self.elements if (value := held.get(attribute)) is not None]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +122,8 @@ def test_published_rows_of_which_the_same_is_said_share_a_note(score: Score) -> 
     first, second = score.published
     rows = [first, second, {**first, "agent": "SAC"}]
     text = render(replace(score, published=rows))
-    assert re.findall(r"(\w+)<sup>(\d)</sup>", text) == [("PPO", "1"), ("DJIA", "2"), ("SAC", "1")]
+    listed = re.findall(r'<tr class="published"><th[^>]*><span>(\w+)<sup>(\d)</sup>', text)
+    assert listed == [("PPO", "1"), ("DJIA", "2"), ("SAC", "1")]
     notes = re.search(r'<ol class="notes">(.*?)</ol>', text, re.S)
     assert notes is not None
     assert notes[1].count("<li>") == 2

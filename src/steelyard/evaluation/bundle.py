@@ -1,8 +1,9 @@
 """Result bundles: a directory with everything that somebody needs to weigh a run again.
 
 `score.json` numbers, `actions.safetensors` every action, `equity.parquet` every curve,
-`config.json` card and settings, `report.html` the report, `manifest.json` the sha256 of all of
-them. A bundle is complete or not there: it is written beside its place and then moved into it.
+`training.parquet` the training logs, `config.json` card and settings, `report.html` the report,
+`manifest.json` the sha256 of all of them. A bundle is complete or not there: it is written beside
+its place and then moved into it.
 """
 
 from __future__ import annotations
@@ -27,20 +28,33 @@ from steelyard.evaluation.documents import (
     run_json,
     score_json,
 )
-from steelyard.evaluation.recordings import Pass, action_log, equity, read_action_log, read_equity
+from steelyard.evaluation.recordings import (
+    Pass,
+    Training,
+    action_log,
+    equity,
+    read_action_log,
+    read_equity,
+    read_training_log,
+    training_log,
+)
 from steelyard.evaluation.report import render, verdict
 from steelyard.evaluation.report.verdict import compare
 from steelyard.evaluation.results import Score
 from steelyard.types import Floats
 
-__all__ = ["FILES", "actions", "curves", "read", "require_place", "run_json", "write"]
+__all__ = ["FILES", "actions", "curves", "read", "require_place", "run_json", "training", "write"]
 
 MANIFEST = "manifest.json"
 ACTIONS = "actions.safetensors"
 EQUITY = "equity.parquet"
+TRAINING = "training.parquet"
 
-FILES: tuple[str, ...] = ("score.json", ACTIONS, EQUITY, "config.json", "report.html")
-"""What every bundle holds besides its manifest."""
+FILES: tuple[str, ...] = ("score.json", ACTIONS, EQUITY, TRAINING, "config.json", "report.html")
+"""What a bundle holds besides its manifest."""
+
+_LATER = frozenset({TRAINING})
+"""Files that the first bundles did not have."""
 
 _AGAIN = "copy the bundle again from where it came, or make it again with `steelyard run`"
 
@@ -120,6 +134,21 @@ def curves(directory: str | Path) -> dict[Pass, tuple[NDArray[np.datetime64], Fl
     return read_equity(_checked(place, EQUITY, _manifest(place)["files"][EQUITY]))
 
 
+def training(directory: str | Path) -> dict[Training, dict[str, Floats]]:
+    """The training logs in a bundle: log name -> (U,) or (R, U) values, by (agent, seed).
+
+    Empty where nothing learned, and for a bundle from before training logs were kept.
+
+    Raises:
+        BundleError: as `read` does, for this file; or it does not hold what it should.
+    """
+    place = Path(directory).resolve()
+    files = _manifest(place)["files"]
+    if TRAINING not in files:
+        return {}
+    return read_training_log(_checked(place, TRAINING, files[TRAINING]))
+
+
 def _contents(score: Score, shown: str) -> dict[str, bytes]:
     """Every file of the bundle by name, the manifest last."""
     comparisons = compare(score)
@@ -127,6 +156,7 @@ def _contents(score: Score, shown: str) -> dict[str, bytes]:
         "score.json": dump(score_json(score, verdict(score, comparisons))),
         ACTIONS: action_log(score),
         EQUITY: equity(score),
+        TRAINING: training_log(score),
         "config.json": dump(config_json(score)),
         "report.html": render(score, bundle=shown, comparisons=comparisons).encode(
             "utf-8", "replace"
@@ -174,7 +204,7 @@ def _manifest(place: Path) -> dict[str, Any]:
     for name in files:
         if name in ("", ".", "..") or any(letter in name for letter in "/\\:\0"):
             raise BundleError(f"{MANIFEST} names `{name}`, which is not a file of the bundle")
-    missing = [name for name in FILES if name not in files]
+    missing = [name for name in FILES if name not in files and name not in _LATER]
     if missing:
         raise BundleError(f"{MANIFEST} does not list {', '.join(missing)}", hint=_AGAIN)
     return manifest

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.evaluation.results import AgentScore, Estimate, Score, WindowScore
+from steelyard.evaluation.results import AgentScore, Estimate, Score, Verdict, WindowScore
 
 SCHEMA = 1
 """Version of the files of a bundle; a change that older code cannot read bumps it."""
@@ -31,6 +31,7 @@ def run_json(
             "task": score.task,
             "fingerprint": score.fingerprint,
             "rows": [_row(row) for row in score.rows],
+            "claims": [_verdict(one) for one in score.verdicts],
             "bundle": str(bundle),
             "report": str(report),
             "seconds": seconds,
@@ -40,7 +41,7 @@ def run_json(
 
 
 def score_json(score: Score, sentences: Sequence[str]) -> dict[str, Any]:
-    """The numbers: fingerprint, every row with its metrics and intervals, the verdict."""
+    """The numbers: fingerprint, every row with its metrics and intervals, verdict and claims."""
     return _object(
         {
             "schema": SCHEMA,
@@ -48,6 +49,7 @@ def score_json(score: Score, sentences: Sequence[str]) -> dict[str, Any]:
             "fingerprint": score.fingerprint,
             "rows": [_row(row) for row in score.rows],
             "verdict": sentences,
+            "claims": [_verdict(one) for one in score.verdicts],
             "notes": list(score.notes),
             "published": list(score.published),
         }
@@ -64,7 +66,13 @@ def config_json(score: Score) -> dict[str, Any]:
             "card": score.card,
             "assets": list(score.assets),
             "agents": [
-                {"agent": row.agent, "kind": row.kind, "seeds": row.seeds, "settings": row.settings}
+                {
+                    "agent": row.agent,
+                    "kind": row.kind,
+                    "seeds": row.seeds,
+                    "settings": row.settings,
+                    "identity": row.identity,
+                }
                 for row in score.rows
             ],
             "conventions": score.conventions,
@@ -110,6 +118,7 @@ def _row(row: AgentScore) -> dict[str, Any]:
         "seeds": row.seeds,
         "note": row.note,
         "windows": [_window(window) for window in row.windows],
+        **({"ensemble": row.ensemble} if row.ensemble else {}),
     }
 
 
@@ -124,3 +133,19 @@ def _window(window: WindowScore) -> dict[str, Any]:
 
 def _estimate(one: Estimate) -> dict[str, float]:
     return {"value": one.value, "low": one.low, "high": one.high}
+
+
+def _verdict(one: Verdict) -> dict[str, Any]:
+    return {
+        "name": one.claim,
+        "text": one.text,
+        "metric": one.metric,
+        "window": one.window,
+        "decision": one.decision,
+        "ahead": _estimate(one.ahead) if one.ahead else None,
+        "pairs": [
+            {"better": pair.better, "than": pair.than, "ahead": _estimate(pair.ahead)}
+            for pair in one.pairs
+        ],
+        "sentence": one.sentence,
+    }

@@ -1,4 +1,4 @@
-"""What a bundle records of a run: every action, and every curve."""
+"""What a bundle records of a run: every action, every curve, and every number of a training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from steelyard.types import Floats
 
 Pass = tuple[str, str, int]
 """(agent, window, seed) of one backtest."""
+
+Training = tuple[str, int]
+"""(agent, seed) of one training."""
 
 
 def action_log(score: Score) -> bytes:
@@ -100,6 +103,81 @@ def read_equity(content: bytes) -> dict[Pass, tuple[NDArray[np.datetime64], Floa
         }
     except pl.exceptions.PolarsError as error:
         raise BundleError(f"the equity curves are not readable: {error}") from error
+
+
+def training_log(score: Score) -> bytes:
+    """Parquet: all training logs in long form.
+
+    Columns agent, seed, round (of a rolling window; null where there are none), log, update, value.
+    """
+    import polars as pl
+
+    frames = [
+        _log_frame(row.agent, int(seed), name, np.asarray(values, np.float64))
+        for row in score.rows
+        if row.training
+        for seed, log in zip(row.seeds, row.training, strict=True)
+        for name, values in log.items()
+    ]
+    buffer = io.BytesIO()
+    pl.concat([pl.DataFrame(schema=_log_columns()), *frames]).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def read_training_log(content: bytes) -> dict[Training, dict[str, Floats]]:
+    """Log name -> (U,) value per update, (R, U) with rolling windows, by (agent, seed).
+
+    Raises:
+        BundleError: it is no Parquet file, has other columns, or the rounds of a log differ in
+            length.
+    """
+    import polars as pl
+
+    found: dict[Training, dict[str, Floats]] = {}
+    try:
+        held = pl.read_parquet(io.BytesIO(content))
+        frame = held.select(pl.col(name).cast(kind) for name, kind in _log_columns().items())
+        groups = frame.partition_by("agent", "seed", "log", maintain_order=True, as_dict=True)
+        for (agent, seed, name), part in groups.items():
+            lengths = part.group_by("round").len()["len"]
+            known = len(lengths) if part["round"].null_count() == 0 else None
+            if lengths.n_unique() > 1 or (known is None and len(lengths) > 1):
+                raise ValueError(f"the rounds of `{name}` differ in length")
+            values = part.sort("round", "update")["value"].to_numpy()
+            found.setdefault((str(agent), int(seed)), {})[str(name)] = (
+                values if known is None else values.reshape(known, -1)
+            )
+    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+        raise BundleError(f"the training logs are not readable: {error}") from error
+    return found
+
+
+def _log_frame(agent: str, seed: int, name: str, values: Floats) -> Any:
+    """One log of one seed, (U,) or (R, U), in long form."""
+    import polars as pl
+
+    rounds, updates = np.indices(np.atleast_2d(values).shape).reshape(2, -1)
+    return pl.DataFrame(
+        {
+            "agent": pl.repeat(agent, values.size, eager=True),
+            "seed": pl.repeat(seed, values.size, dtype=pl.Int64, eager=True),
+            "round": pl.Series(
+                rounds if values.ndim == 2 else [None] * values.size, dtype=pl.Int64
+            ),
+            "log": pl.repeat(name, values.size, eager=True),
+            "update": updates,
+            "value": values.ravel(),
+        },
+        schema=_log_columns(),
+    )
+
+
+def _log_columns() -> dict[str, Any]:
+    """The columns of the table of training logs."""
+    import polars as pl
+
+    names = {"agent": pl.String, "seed": pl.Int64, "round": pl.Int64, "log": pl.String}
+    return {**names, "update": pl.Int64, "value": pl.Float64}
 
 
 def _columns() -> dict[str, Any]:

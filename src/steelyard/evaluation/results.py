@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,13 @@ class AgentScore:
         settings: the agent's hyper-parameters, ready for JSON.
         seconds: wall time of training and backtests.
         note: what a reader must know ("stopped early: 3 of 5 seeds"), empty if nothing.
+        ensemble: who an ensemble of M members is made of, ready for JSON; empty for other agents.
+            "members" their names; where it weighs them, "dates" (R ISO days on which weights
+            came into force) and "weights" (R x M, each row adds up to 1, 0 for who is discarded);
+            "kl", "agreement" and "correlation" (M x M, None where not known): KL(row || column) in
+            nats, share of equal decisions, correlation of returns. "seed" says of which seed.
+        identity: hex digits that are equal for equal code and settings, so that a later run can go
+            on from this one.
     """
 
     agent: str
@@ -87,6 +95,49 @@ class AgentScore:
     settings: Facts = field(default_factory=dict)
     seconds: float = 0.0
     note: str = ""
+    ensemble: Facts = field(default_factory=dict)
+    identity: str = ""
+
+
+Decision = Literal["supported", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far one agent is ahead of another on the same bars; positive is better.
+
+    Attributes:
+        better, than: the agents, as the claim names them.
+        ahead: in the unit of the claim's metric, turned so that better is positive.
+    """
+
+    better: str
+    than: str
+    ahead: Estimate
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one window says about one claim; see `claims.judge`.
+
+    Attributes:
+        claim, text, metric: of the claim.
+        window: name of the test window.
+        decision: "supported", "refuted" or "undecided".
+        ahead: mean of the ones minus mean of the others, positive is better; None where it could
+            not be judged.
+        pairs: the same for every pair of agents.
+        sentence: what was found, with the numbers.
+    """
+
+    claim: str
+    text: str
+    metric: str
+    window: str
+    decision: Decision
+    ahead: Estimate | None
+    pairs: Sequence[Lead]
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -105,6 +156,7 @@ class Score:
         versions: library -> version.
         seconds: wall time from data to here.
         notes: what a reader must know about the whole run.
+        verdicts: what became of the task's claims, window by window.
     """
 
     task: str
@@ -117,3 +169,4 @@ class Score:
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     notes: Sequence[str] = ()
+    verdicts: Sequence[Verdict] = ()

@@ -1,20 +1,30 @@
-"""The score in the terminal: one table per window, the key metrics with their intervals."""
+"""The score in the terminal: one table per window, the key metrics with their intervals.
+
+Where numbers were published for a window, a second table holds ours beside them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from steelyard.evaluation.ranking import Best, Row, best, window_rows, windows
+from steelyard.evaluation.report.beside import published_metrics
 from steelyard.evaluation.report.numbers import (
     MISSING,
     NARROW,
+    is_percent,
     metric_interval,
     metric_value,
+    names,
+    number,
     plain,
 )
+from steelyard.evaluation.report.published import matched, metrics_of, outside, published_in
 from steelyard.evaluation.results import Estimate, Score
+from steelyard.types import Facts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,9 +44,96 @@ LONGEST = 18
 numbers need the room."""
 
 
+ACROSS = 8
+"""Agents beside each other in a table of published numbers: what fits into 100 columns."""
+
+SHORT: dict[str, str] = {
+    "cumulative_return": "return",
+    "annual_return": "per year",
+    "annual_volatility": "volatility",
+    "sharpe_ratio": "Sharpe",
+    "daily_sharpe_ratio": "per day",
+    "sortino_ratio": "Sortino",
+    "max_drawdown": "drawdown",
+    "romad": "RoMaD",
+    "calmar_ratio": "Calmar",
+    "omega_ratio": "Omega",
+    "rachev_ratio": "Rachev",
+    "win_loss_ratio": "win/loss",
+}
+"""Metrics in at most ten letters."""
+
+
 def tables(score: Score) -> list[Table]:
-    """One table per window of the score."""
-    return [render(score, window) for window in range(len(windows(score)))]
+    """One table per window of the score, each followed by ours beside the published one."""
+    return [
+        table
+        for window in range(len(windows(score)))
+        for table in (render(score, window), *published_tables(score, window))
+    ]
+
+
+def published_tables(score: Score, window: int = 0) -> list[Table]:
+    """Our numbers beside the published ones of a window; none where nothing matches.
+
+    A column per agent that was published and run here, at most `ACROSS` in a table; a row per
+    metric with our value, its 90 % interval, and the printed number.
+    """
+    rows = window_rows(score, window)
+    published = published_in(score.published, window, windows(score))
+    pairs = matched(rows, published)
+    return [
+        _published(score, window, pairs[first : first + ACROSS])
+        for first in range(0, len(pairs), ACROSS)
+    ]
+
+
+def _published(score: Score, window: int, pairs: Sequence[tuple[Row, Facts]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    numbers = sorted({str(row["table"]) for _, row in pairs if row.get("table")})
+    source = f"Table {names(numbers)}" if numbers else "the published table"
+    heading = f"{score.task} · {windows(score)[window].name} · beside {source}"
+    made = Table(
+        title=Text(plain(heading)),
+        title_justify="left",
+        title_style="bold",
+        caption=Text("ours, its 90 % interval, and as printed (* outside of our interval)"),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+        show_edge=False,
+    )
+    made.add_column("", no_wrap=True)
+    for _, row in pairs:
+        name = plain(str(row.get("agent", "")))
+        head = name if len(name) <= 10 else name.replace("-", "-\n", 1)
+        made.add_column(Text(head), justify="right", overflow="ellipsis", vertical="bottom")
+    for metric in published_metrics([row for _, row in pairs]):
+        cells = [
+            _stacked(metric, place.metrics.get(metric), metrics_of(row).get(metric))
+            for (_, place), row in pairs
+        ]
+        made.add_row(Text(f"{SHORT[metric]}\n  90 %\n  printed"), *cells)
+    return made
+
+
+def _stacked(metric: str, ours: Estimate | None, printed: float | None) -> Text:
+    """Our value, its interval and the printed number, in three lines of at most ten letters."""
+    from rich.text import Text
+
+    value, ends = MISSING, ""
+    if ours is not None and np.isfinite(ours.value):
+        value = metric_value(metric, ours.value).replace(NARROW, "")
+        digits = 2 if metric.startswith("daily") else 0 if is_percent(metric) else 1
+        scale = 100 if is_percent(metric) else 1
+        ends = "..".join(number(scale * end, digits) for end in (ours.low, ours.high))
+    shown = MISSING if printed is None else metric_value(metric, printed).replace(NARROW, "")
+    mark = "*" if printed is not None and outside(ours, printed) else ""
+    return Text.assemble((value, "bold"), "\n", (ends, "dim"), "\n", mark + shown)
 
 
 def render(score: Score, window: int = 0) -> Table:

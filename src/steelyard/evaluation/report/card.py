@@ -30,6 +30,8 @@ def key_facts(score: Score) -> Html:
     ]
     if isinstance(card.get("train"), Mapping):
         facts.insert(0, ("Trained on", _period(card["train"]["start"], card["train"]["end"])))
+    if isinstance(card.get("rolling"), Mapping):
+        facts.append(("Rolling windows", rolling(card["rolling"])))
     if "cash" in card:
         facts.append(("Capital", money(float(card["cash"]))))
     if "cost" in card:
@@ -41,9 +43,29 @@ def key_facts(score: Score) -> Html:
     return fact_list(facts, "facts")
 
 
+def rolling(facts: Facts) -> str:
+    """How agents are trained anew as time goes by, in words."""
+    known = {"train", "validate", "trade", "purge", "embargo", "retrain", "expanding", "warm_start"}
+    least = "all rows so far, at least " if facts.get("expanding") else ""
+    steps = [
+        f"learn on {least}{_plain(facts.get('train'))} rows",
+        f"leave out {facts['purge']}" if facts.get("purge") else "",
+        f"choose on the next {facts['validate']}" if facts.get("validate") else "",
+        f"leave out {facts['embargo']}" if facts.get("embargo") else "",
+        "learn again on both" if facts.get("retrain") else "",
+        f"trade the next {_plain(facts.get('trade'))}",
+        "go on from the networks before" if facts.get("warm_start") else "start anew",
+    ]
+    rest = [f"{title(key)} {_plain(value)}" for key, value in facts.items() if key not in known]
+    return "; ".join([", ".join(step for step in steps if step), *rest])
+
+
 def task(score: Score) -> Html:
     """The card of the task, the agents' settings and the versions."""
-    card = {key: value for key, value in score.card.items() if key not in ("published", "summary")}
+    elsewhere = ("published", "summary", "claims", "rolling")
+    card = {key: value for key, value in score.card.items() if key not in elsewhere}
+    if isinstance(score.card.get("rolling"), Mapping):
+        card["rolling_windows"] = rolling(score.card["rolling"])
     agents = [_settings(row) for row in score.rows if row.settings]
     versions = ", ".join(f"{name} {version}" for name, version in score.versions.items())
     return join(

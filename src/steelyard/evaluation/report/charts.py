@@ -159,8 +159,8 @@ def _shown(
 
 
 def _stamps(times: NDArray[np.datetime64]) -> list[str]:
-    """Days, or days with minutes where a day has more than one row."""
+    """Days, or days with minutes where a day has more than one time."""
     days = times.astype("datetime64[D]")
-    if len(np.unique(days)) == len(days):
+    if (days == times).all() or len(np.unique(days)) == len(days):
         return [str(day) for day in days]
     return [str(moment).replace("T", " ") for moment in times.astype("datetime64[m]")]

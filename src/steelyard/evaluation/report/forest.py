@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from steelyard.evaluation.report.axes import Range, decimals
 from steelyard.evaluation.report.markup import Html, join, tag
-from steelyard.evaluation.report.numbers import number, percent
+from steelyard.evaluation.report.numbers import NARROW, number
 from steelyard.evaluation.results import Estimate
+
+Unit = Literal["", "%", "pp"]
 
 
 def forest(
@@ -17,7 +20,8 @@ def forest(
     style: Mapping[str, str],
     *,
     reference: str = "",
-    as_percent: bool = False,
+    unit: Unit = "",
+    ranked: bool = True,
 ) -> Html:
     """A table whose middle column draws the intervals over one scale.
 
@@ -25,7 +29,9 @@ def forest(
         held: agent -> estimate; what is not finite is left out.
         style: agent -> CSS classes.
         reference: agent whose interval is shaded behind all others.
-        as_percent: the estimates are fractions.
+        unit: of the estimates; fractions are written as "%" or, where they are differences, as
+            "pp" (percentage points).
+        ranked: the highest first; else as they come.
     """
     shown = {
         name: one for name, one in held.items() if np.isfinite([one.low, one.value, one.high]).all()
@@ -34,26 +40,27 @@ def forest(
     span = Range.of([ends], zero=True, pad=0.05)
     levels = span.ticks(4)
     backdrop = join([_shade(shown.get(reference), span), *(_rule(level, span) for level in levels)])
+    order = sorted(shown.items(), key=lambda item: -item[1].value) if ranked else shown.items()
     body = [
         tag(
             "tr",
             tag("th", name, scope="row"),
             tag("td", backdrop, _interval(one, span, style[name]), class_="range"),
-            _value(one, as_percent),
+            _value(one, unit),
         )
-        for name, one in sorted(shown.items(), key=lambda item: -item[1].value)
+        for name, one in order
     ]
-    axis = tag("tfoot", _axis(levels, span, as_percent))
+    axis = tag("tfoot", _axis(levels, span, unit))
     return tag("table", tag("tbody", *body), axis, class_="forest")
 
 
-def _axis(levels: Sequence[float], span: Range, as_percent: bool) -> Html:
+def _axis(levels: Sequence[float], span: Range, unit: Unit) -> Html:
     """The scale below the drawings."""
     places = decimals(levels)
     labels = [
         tag(
             "span",
-            percent(level, max(0, places - 2)) if as_percent else number(level, places),
+            _written(level, max(0, places - 2) if unit else places, unit),
             style=f"left:{_place(level, span)}",
         )
         for level in levels
@@ -88,9 +95,14 @@ def _interval(one: Estimate, span: Range, style: str) -> Html:
     )
 
 
-def _value(one: Estimate, as_percent: bool) -> Html:
+def _value(one: Estimate, unit: Unit) -> Html:
     """The numbers beside the drawing."""
-    scale, digits = (100, 1) if as_percent else (1, 2)
-    ends = " to ".join(number(scale * end, digits, sign=as_percent) for end in (one.low, one.high))
-    value = percent(one.value, 1) if as_percent else number(one.value, 2)
-    return tag("td", tag("b", value), tag("small", ends), class_="value")
+    scale, digits = (100, 1) if unit else (1, 2)
+    ends = " to ".join(number(scale * end, digits, sign=bool(unit)) for end in (one.low, one.high))
+    return tag(
+        "td", tag("b", _written(one.value, digits, unit)), tag("small", ends), class_="value"
+    )
+
+
+def _written(value: float, digits: int, unit: Unit) -> str:
+    return number(100 * value, digits, sign=True) + NARROW + unit if unit else number(value, digits)

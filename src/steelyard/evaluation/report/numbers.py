@@ -18,15 +18,19 @@ MISSING = "\u2013"
 MINUS = "\u2212"
 """A minus as wide as a plus."""
 
-_TITLES = {"romad": "RoMaD", "win_loss_ratio": "Win/loss ratio", "kl": "KL divergence"}
+_TITLES = {"romad": "RoMaD", "win_loss_ratio": "win/loss ratio", "kl": "KL divergence"}
 _NAMES = {"sharpe": "Sharpe", "sortino": "Sortino", "calmar": "Calmar", "rachev": "Rachev"}
 
 
 def title(name: str) -> str:
     """A metric or log name as people write it: `sharpe_ratio` is Sharpe ratio."""
-    words = [_NAMES.get(word, word) for word in name.split("_")]
-    spelled = " ".join(words)
-    return _TITLES.get(name, spelled[:1].upper() + spelled[1:])
+    spelled = quantity(name)
+    return spelled[:1].upper() + spelled[1:]
+
+
+def quantity(name: str) -> str:
+    """A metric or log name inside a sentence: `max_drawdown` is max drawdown."""
+    return _TITLES.get(name, " ".join(_NAMES.get(word, word) for word in name.split("_")))
 
 
 def plain(text: str) -> str:
@@ -71,6 +75,21 @@ def metric_value(metric: str, value: float) -> str:
 def metric_interval(metric: str, estimate: Estimate) -> str:
     """`low to high`, in the unit of the value and without repeating it."""
     return " to ".join(_end(metric, value) for value in (estimate.low, estimate.high))
+
+
+def lead_value(metric: str, value: float) -> str:
+    """A difference of two values of a metric: `+3.12 pp` (percentage points), `\u22120.21`."""
+    if abs(value) >= LIMIT:
+        return metric_value(metric, value)
+    if is_percent(metric):
+        return number(100 * value, 2, sign=True) + NARROW + "pp"
+    return number(value, _decimals(metric, value), sign=True)
+
+
+def lead_interval(metric: str, estimate: Estimate) -> str:
+    """`low to high` of a difference, with signs and in the unit of `lead_value`."""
+    ends = (lead_value(metric, end) for end in (estimate.low, estimate.high))
+    return " to ".join(end.removesuffix(NARROW + "pp") for end in ends)
 
 
 def _end(metric: str, value: float) -> str:

@@ -10,6 +10,8 @@ from importlib.resources import files
 
 from steelyard.evaluation.ranking import window_rows, windows
 from steelyard.evaluation.report import card
+from steelyard.evaluation.report.claims import claims, claims_sentence
+from steelyard.evaluation.report.ensembles import ensembles
 from steelyard.evaluation.report.markup import Html, tag
 from steelyard.evaluation.report.plot import index_rules
 from steelyard.evaluation.report.training import training
@@ -37,14 +39,18 @@ def render(
         comparisons: those of `compare(score)`, where they are at hand.
     """
     comparisons = compare(score) if comparisons is None else comparisons
-    sentences = verdict(score, comparisons)
+    sentences = [*verdict(score, comparisons), *claims_sentence(score)]
     parts: list[Html] = [_header(score, sentences)]
     anchors: list[tuple[str, str]] = []
+    if found := claims(score):
+        anchors.append(("claims", "Claims"))
+        parts.append(tag("section", tag("h2", "The paper\u2019s claims"), found, id="claims"))
     for position, comparison in enumerate(comparisons):
         anchor = f"window-{position + 1}"
         anchors.append((anchor, comparison.window if len(comparisons) > 1 else "Result"))
         parts.append(window(score, position, comparison, anchor))
     for anchor, label, section in (
+        ("ensembles", "Ensembles", ensembles(score)),
         ("training", "Training", training(score)),
         ("task", "Task", card.task(score)),
         ("conventions", "Conventions", card.conventions(score)),

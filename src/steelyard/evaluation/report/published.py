@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from steelyard.evaluation.ranking import Row
 from steelyard.evaluation.report.markup import Html, tag
 from steelyard.evaluation.report.numbers import MISSING, metric_value
-from steelyard.evaluation.results import WindowScore
+from steelyard.evaluation.results import Estimate, WindowScore
 from steelyard.types import Facts
 
 HEADING = "Published, as printed: other data, costs and code"
@@ -35,14 +37,36 @@ def published_in(
     ]
 
 
-def published_row(row: Facts, footnote: int, metrics: Sequence[str]) -> Html:
-    """One row of the metric table, with the number of its note."""
+def key(name: str) -> str:
+    """What a name is matched by: `Min-Variance` and `min_variance` are one agent."""
+    return "_".join(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+def matched(rows: Sequence[Row], published: Sequence[Facts]) -> list[tuple[Row, Facts]]:
+    """Our agents and indices that a published row is about, in the published order."""
+    ours = {key(agent.agent): (agent, window) for agent, window in rows}
+    names = [key(str(row.get("agent", ""))) for row in published]
+    return [(ours[name], row) for name, row in zip(names, published, strict=True) if name in ours]
+
+
+def metrics_of(row: Facts) -> dict[str, float]:
+    """The published numbers under our names; a Sharpe ratio per day stands as such."""
     held = dict(row.get("metrics") or {})
     if row.get("sharpe") == "daily" and "sharpe_ratio" in held:
         held["daily_sharpe_ratio"] = held.pop("sharpe_ratio")
+    return {name: float(value) for name, value in held.items() if value is not None}
+
+
+def outside(ours: Estimate | None, published: float) -> bool:
+    """Whether a published number lies outside of our interval."""
+    return ours is not None and bool(published < ours.low or published > ours.high)
+
+
+def published_row(row: Facts, footnote: int, metrics: Sequence[str]) -> Html:
+    """One row of the metric table, with the number of its note."""
+    held = metrics_of(row)
     cells = [
-        tag("td", metric_value(name, float(held[name])) if held.get(name) is not None else MISSING)
-        for name in metrics
+        tag("td", metric_value(name, held[name]) if name in held else MISSING) for name in metrics
     ]
     name = tag("span", str(row.get("agent", "")), tag("sup", str(footnote)))
     return tag("tr", tag("th", name, scope="row"), *cells, class_="published")

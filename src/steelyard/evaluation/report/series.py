@@ -137,10 +137,12 @@ def weight_layers(one: Backtest, assets: Sequence[str]) -> list[Layer]:
 
 
 def training_series(agent: AgentScore, name: str, style: str) -> Series:
-    """A log of all seeds of an agent, cut to the shortest."""
-    logs = [np.asarray(log[name], np.float64) for log in agent.training if name in log]
-    updates = min(len(log) for log in logs)
-    return band(name, style, np.stack([log[:updates] for log in logs]))
+    """A log of all seeds and rolling windows of an agent, cut to the shortest."""
+    logs = [
+        np.atleast_2d(np.asarray(log[name], np.float64)) for log in agent.training if name in log
+    ]
+    updates = min(log.shape[1] for log in logs)
+    return band(name, style, np.concatenate([log[:, :updates] for log in logs]))
 
 
 @dataclass(frozen=True)

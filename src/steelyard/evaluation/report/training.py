@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from steelyard.evaluation.report import series
 from steelyard.evaluation.report.charts import update_chart
 from steelyard.evaluation.report.markup import Html, join, tag
@@ -16,7 +18,10 @@ def training(score: Score) -> Html:
     found = [_training(row, style[row.agent]) for row in score.rows if row.training]
     if not found:
         return Html("")
-    said = "Median and range over seeds, one value per update, not smoothed."
+    said = (
+        "Median and range over seeds and rolling windows (5th to 95th percentile where there are "
+        f"more than {series.MANY}), one value per update, not smoothed."
+    )
     return join([tag("p", said, class_="lead"), *found])
 
 
@@ -28,9 +33,16 @@ def _training(row: AgentScore, style: str) -> Html:
         one = series.training_series(row, name, style)
         look = Look(f"{name} of {row.agent}", 150, keys=False, ends=False, **plain)
         figures.append(tag("div", tag("h4", title(name)), update_chart(one, look), class_="small"))
-    updates = max(len(log) for log in row.training[0].values())
-    seconds = number(row.seconds, 0)
-    said = f"{len(row.training)} seeds, {updates:,} updates, {seconds} s with backtests"
+    shape = np.max([np.atleast_2d(log).shape for log in row.training[0].values()], axis=0)
+    said = _counted(len(row.training), "seed")
+    if shape[0] > 1:
+        said += f", {_counted(int(shape[0]), 'rolling window')}"
+    said += f", {_counted(int(shape[1]), 'update')}"
+    said += f", {number(row.seconds, 0)} s with backtests"
     return join(
         [tag("h3", row.agent, tag("small", said)), tag("div", *figures, class_="multiples")]
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from steelyard.evaluation.ranking import FEW, Row, metric_names, windows
 from steelyard.evaluation.report import series
+from steelyard.evaluation.report.beside import beside
 from steelyard.evaluation.report.charts import line_chart, stack_chart
 from steelyard.evaluation.report.forest import forest
 from steelyard.evaluation.report.markup import Html, join, tag
@@ -87,7 +88,7 @@ def _forests(comparison: Comparison, style: Mapping[str, str]) -> Html:
             tag(
                 "figure",
                 tag("figcaption", tag("b", "Excess return per year"), said),
-                forest(comparison.excess, style, as_percent=True),
+                forest(comparison.excess, style, unit="%"),
             )
         )
     return tag("div", *figures, class_="pair")
@@ -103,7 +104,7 @@ def _metrics(score: Score, position: int, rows: Sequence[Row], style: Mapping[st
         " best with an interval that overlaps no other agent's. An index pays no costs and does "
         "not compete, nor does an account that never moved.",
     )
-    notes = [published_notes(published)] if published else []
+    notes = [published_notes(published), beside(rows, published, style)] if published else []
     return join(
         [
             tag("h3", "Metrics"),
