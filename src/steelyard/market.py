@@ -90,12 +90,7 @@ def build_market(
             with another number of columns than names.
         MissingDataError: the panel has no row left after the warm-up, or no open prices.
     """
-    if fill not in ("next_open", "same_close"):
-        raise ConfigError(f"no fill named `{fill}`", hint="use next_open or same_close")
-    if precision not in ("float32", "float64", "exact"):
-        raise ConfigError(f"no precision named `{precision}`", hint="use float32, float64 or exact")
-    if not 0 <= spread < 1:
-        raise ConfigError(f"spread must lie in [0, 1), got {spread}")
+    _require_rules(fill, precision, spread)
     rows = len(panel)
     if first >= rows - 1:
         raise MissingDataError(
@@ -123,6 +118,16 @@ def build_market(
             exact=precision == "exact",
             columns=tuple(columns),
         )
+
+
+def _require_rules(fill: str, precision: str, spread: float) -> None:
+    """Refuse rules that do not exist."""
+    if fill not in ("next_open", "same_close"):
+        raise ConfigError(f"no fill named `{fill}`", hint="use next_open or same_close")
+    if precision not in ("float32", "float64", "exact"):
+        raise ConfigError(f"no precision named `{precision}`", hint="use float32, float64 or exact")
+    if not 0 <= spread < 1:
+        raise ConfigError(f"spread must lie in [0, 1), got {spread}")
 
 
 def fill_prices(panel: Panel, fill: Fill) -> tuple[Floats, NDArray[np.bool_]]:

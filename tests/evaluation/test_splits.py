@@ -1,5 +1,7 @@
 """Rolling windows: every row is traded once, and never learned from before that."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def test_rounds_trade_every_row_once_and_learn_only_from_earlier_ones(
     rounds = rolling.rounds(first, first + length, earliest=1)
     assert rounds[0].trade[0] == first
     assert rounds[-1].trade[1] == first + length
-    for one, following in zip(rounds, rounds[1:], strict=False):
+    for one, following in pairwise(rounds):
         assert one.trade[1] == following.trade[0]
     for learn, validate, again, trade in rounds:
         assert 1 <= learn[0] < learn[1]

@@ -12,7 +12,6 @@ from steelyard.errors import ConfigError, UnknownNameError
 from steelyard.evaluation.trials import written
 from steelyard.registry import did_you_mean
 
-
 KIND = ("learns", "draws")
 """Fields that say what an agent is; they are no settings."""
 

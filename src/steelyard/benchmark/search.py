@@ -54,11 +54,10 @@ def search(
         task: has a validation period; rolling windows roll through it as through a test window.
         agent: a name in room "agents", an agent that learns, or a pair (name, agent).
         place: directory of the study.
-        trials: how many in all, those of earlier calls included.
+        trials: how many in all, those of earlier calls included, `batch` proposed at a time.
         seeds: of the trainings of every trial.
         space: see `search_space`.
         metric: a name in room "metrics".
-        batch: trials that are proposed at once.
         seed: of the proposals; same input, same search, however often it was interrupted.
         panel: instead of `task.data`, for people who bring their own.
         tell: hears of the progress.
@@ -82,19 +81,7 @@ def search(
     contract = _contract(ground, name, given, space, seed)
     plan = _Plan(ground, given, space, better, trials, batch, tell or Tell())
     done, notes = _go_on(plan, Study(place, space, better, contract, seed))
-    return Search(
-        **{key: contract[key] for key in ("fingerprint", "agent", "space", "metric")},
-        task=task.name,
-        settings=typed_settings(given),
-        better=better,
-        period=(ground.window.start, ground.window.end),
-        seeds=len(seeds),
-        asked=trials,
-        trials=done,
-        default=plan.start is not None,
-        notes=[*ground.notes, *notes],
-        seconds=time.monotonic() - begun,
-    )
+    return _found(plan, contract, done, notes, time.monotonic() - begun)
 
 
 @dataclass(frozen=True)
@@ -140,6 +127,29 @@ def _go_on(plan: _Plan, study: Study) -> tuple[list[Trial], list[str]]:
     return done, notes
 
 
+def _found(
+    plan: _Plan,
+    contract: Mapping[str, Any],
+    done: Sequence[Trial],
+    notes: Sequence[str],
+    seconds: float,
+) -> Search:
+    ground = plan.ground
+    return Search(
+        **{key: contract[key] for key in ("fingerprint", "agent", "space", "metric")},
+        task=ground.venue.task.name,
+        settings=typed_settings(plan.agent),
+        better=plan.better,
+        period=(ground.window.start, ground.window.end),
+        seeds=len(ground.seeds),
+        asked=plan.trials,
+        trials=done,
+        default=plan.start is not None,
+        notes=[*ground.notes, *notes],
+        seconds=seconds,
+    )
+
+
 def _proposals(plan: _Plan, study: Study, done: int) -> Iterator[list[Mapping[str, Any]]]:
     """Batches of settings to try, the same ones wherever an earlier call has stopped."""
     while done < plan.trials:
@@ -176,7 +186,7 @@ def _require_some(trials: int, seeds: Sequence[int], batch: int) -> None:
         raise ConfigError(
             f"a search needs at least one trial, seed and trial at a time; got {trials}, "
             f"{len(seeds)} and {batch}",
-            hint="--trials 50 --seeds 3 --batch 8",
+            hint="--trials 50 --seeds 3",
         )
 
 

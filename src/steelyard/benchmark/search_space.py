@@ -22,6 +22,10 @@ RANGES: Mapping[str, str] = {
     "entropy_weight": "0.0:0.02",
     "log_std": "-2.0:0.0",
     "tau": "0.001:0.05:log",
+    "noise": "0.05:0.5",
+    "smoothing": "0.05:0.5",
+    "exploration_end": "0.01:0.2",
+    "exploration_fraction": "0.05:0.6",
 }
 """Where a search looks if nobody says; for every agent that has a setting of that name."""
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import cyclopts
 
-from steelyard.cli import bench, check, data, lists, run, verify
+from steelyard.cli import bench, check, data, lists, run, tune, verify
 from steelyard.cli.output import emit, show_error
 from steelyard.errors import SteelyardError, UnknownNameError
 from steelyard.registry import did_you_mean
@@ -21,6 +21,7 @@ app = cyclopts.App(
     help_format="plaintext",
 )
 app.command(run.run)
+app.command(tune.tune)
 for show in (lists.tasks, lists.agents, lists.features, lists.metrics):
     app.command(show)
 app.command(data.app)

@@ -1,4 +1,4 @@
-"""`steelyard bench`: speed, side by side, as ratios."""
+"""`steelyard bench`: speed, side by side, as ratios, and returns beside another library's."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from steelyard.cli.output import emit
 def bench(
     name: str | None = None, *, against: str | None = None, rounds: int = 5, json: bool = False
 ) -> int:
-    """Measure speed side by side with other libraries; exit 1 if a bar is not met.
+    """Measure ourselves side by side with other libraries; exit 1 if a bar is not met.
+
+    Suites: rollout, train, windows, features, metrics, ledger, memory, start (ratios of speed) and
+    returns (what trained agents reach; about an hour, once the peer's part is kept a few minutes).
 
     Parameters
     ----------
     name
-        A suite; all if omitted.
+        A suite; all but `returns` if omitted.
     against
         Only the cases against this peer; it is installed in an environment of its own.
     rounds
-        Alternating rounds of each case.
+        Alternating rounds of each case; `returns` always takes ten seeds.
     json
         Print one JSON document on stdout.
     """

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from steelyard.cli.output import Progress, emit, say
-from steelyard.errors import ConfigError
+from steelyard.cli.settings import Changes, apply_changes, read_changes
+from steelyard.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from steelyard.benchmark import Task
+    from steelyard.evaluation.checkpoints import Checkpoints
+    from steelyard.evaluation.results import Score
+    from steelyard.types import Facts
 
 
 def run(
@@ -22,6 +28,9 @@ def run(
     out: Path | None = None,
     data: str | None = None,
     validate: bool = False,
+    settings: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    resume: bool = False,
     json: bool = False,
 ) -> int:
     """Train and backtest agents on a task, beside honest baselines, and write a report.
@@ -44,34 +53,97 @@ def run(
         universe.
     validate
         Score on the validation period instead of the test windows.
+    settings
+        File with an agent's settings, as the best.json of `steelyard tune`; may be repeated.
+    set_
+        A setting of an agent, as `ppo.learning_rate=1e-3`; may be repeated.
+    resume
+        Go on from the bundle in `--out`, or from an interrupted run: what is there is not trained
+        again. With more `--seeds` it adds seeds.
     json
         Print one JSON document on stdout.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
-    from steelyard.benchmark import evaluate, open_venue
-    from steelyard.compilation import use_cache
-    from steelyard.evaluation.bundle import require_place, run_json, write
-
-    use_cache()
-    chosen = _task(task, data, validate=validate)
-    members = _agents(agents or chosen.agents, steps)
+    chosen = chosen_task(task, data, validate=validate)
+    members = _members(chosen, agents, steps, read_changes(settings or (), set_ or ()))
     place = out or Path("runs") / chosen.name
-    require_place(place)
-    with Progress() as progress:
-        venue = open_venue(chosen)
-        say(f"{chosen.name}: {chosen.summary}")
-        score = evaluate(chosen, members, seeds=range(seeds), venue=venue, report=progress)
-    write(score, place)
-    report = place / "report.html"
-    if json:
-        emit(run_json(score, place, report, score.seconds))
-    else:
-        _show(score, place, report)
+    _deliver(_score(chosen, members, range(seeds), place, resume=resume), place, as_json=json)
     return 0
 
 
-def _task(name: str, data: str | None, *, validate: bool) -> Task:
+def _deliver(score: Score, place: Path, *, as_json: bool) -> None:
+    """Write the bundle, then tell."""
+    from steelyard.evaluation.bundle import run_json, write
+
+    write(score, place)
+    if not score.notes:  # nothing was left undone
+        _checkpoints(place).clear()
+    report = place / "report.html"
+    if as_json:
+        emit(run_json(score, place, report, score.seconds))
+    else:
+        _show(score, place, report)
+
+
+def _members(
+    task: Task, names: Sequence[str], steps: int | None, changes: Changes
+) -> list[tuple[str, Any]]:
+    """Who runs: what the task says of them, what was asked for, and the budget of training."""
+    from steelyard.benchmark.configure import EVERYBODY, configure
+
+    members = apply_changes(named_agents(names or task.agents, task.learning), changes)
+    if steps is None:
+        return members
+    if steps < 1:
+        raise ConfigError(f"--steps must be at least 1, got {steps}", hint="--steps 100000")
+    budget = {EVERYBODY: {"steps": steps}}
+    return [(name, configure(agent, budget, name)) for name, agent in members]
+
+
+def _score(
+    task: Task, members: Sequence[Any], seeds: Sequence[int], place: Path, *, resume: bool
+) -> Score:
+    """Train and backtest; every finished training is kept until the bundle is written."""
+    from steelyard.benchmark import evaluate, open_venue
+    from steelyard.benchmark.earlier import Earlier
+    from steelyard.compilation import use_cache
+    from steelyard.evaluation.bundle import require_place
+
+    use_cache()
+    require_place(place)
+    checkpoints = _checkpoints(place)
+    if not resume:
+        checkpoints.clear()
+    with Progress() as progress:
+        venue = open_venue(task)
+        say(f"{task.name}: {task.summary}")
+        there = resume and place.is_dir()
+        try:
+            return evaluate(
+                task,
+                members,
+                seeds=seeds,
+                venue=venue,
+                report=progress,
+                checkpoints=checkpoints,
+                earlier=Earlier(place, venue.fingerprint) if there else None,
+            )
+        except TrainingError as error:
+            kept = checkpoints.keep_policy(error.policy)
+            raise TrainingError(
+                f"{error.message}; the policy before that is {kept}", hint=error.hint
+            ) from error
+
+
+def _checkpoints(place: Path) -> Checkpoints:
+    """Where the trainings of a run are kept while it goes on, beside its bundle."""
+    from steelyard.evaluation.checkpoints import Checkpoints
+
+    return Checkpoints(place.resolve().with_name(f".{place.name}.trainings"))
+
+
+def chosen_task(name: str, data: str | None, *, validate: bool) -> Task:
     """The task, on other data or on its validation period where that was asked for."""
     from steelyard.registry import find
 
@@ -85,31 +157,25 @@ def _task(name: str, data: str | None, *, validate: bool) -> Task:
     return task
 
 
-def _agents(names: Sequence[str], steps: int | None) -> list[tuple[str, Any]]:
-    """(name, agent) of every name, each once, with the training budget that was asked for."""
+def named_agents(
+    names: Sequence[str], learning: Mapping[str, Facts] | None = None
+) -> list[tuple[str, Any]]:
+    """(name, agent) of every name, each once, with the settings that a task gives them."""
     from steelyard.benchmark import resolve_agent
     from steelyard.cli.objects import find_object
 
-    members = [resolve_agent(find_object("agents", name)) for name in names]
+    members = [resolve_agent(find_object("agents", name), learning) for name in names]
     known = [name for name, _ in members]
     for name in known:
         if known.count(name) > 1:
             raise ConfigError(f"agent `{name}` is named twice", hint="name every agent once")
-    if steps is None:
-        return members
-    return [(name, _with_steps(agent, steps)) for name, agent in members]
-
-
-def _with_steps(agent: Any, steps: int) -> Any:
-    """The agent with another training budget, if it learns."""
-    if steps < 1:
-        raise ConfigError(f"--steps must be at least 1, got {steps}", hint="--steps 100000")
-    return replace(agent, steps=steps) if getattr(agent, "learns", True) else agent
+    return members
 
 
 def _show(score: Any, place: Path, report: Path) -> None:
     from rich.console import Console
 
+    from steelyard.evaluation.report.claims import claim_lines
     from steelyard.evaluation.report.verdict import verdict
     from steelyard.evaluation.table import tables
 
@@ -118,6 +184,8 @@ def _show(score: Any, place: Path, report: Path) -> None:
         console = Console(width=100)
     for table in tables(score):
         console.print(table)
+    for line in claim_lines(score):
+        console.print(line, highlight=False, markup=False)
     for sentence in verdict(score):
         console.print(f"• {sentence}", highlight=False, markup=False)
     for note in score.notes:
