@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from steelyard.agents.distributions import Categorical, Normal, standard_normal
-from steelyard.agents.losses import clipped_surrogate, generalized_advantage, standardise
+from steelyard.agents.losses import (
+    clipped_surrogate,
+    generalized_advantage,
+    policy_gradient,
+    standardise,
+)
 
 
 def test_advantages_worked_by_hand() -> None:
@@ -43,6 +48,19 @@ def test_the_clipped_objective_is_the_pessimistic_one(
 ) -> None:
     found = clipped_surrogate(jnp.float32(ratio), jnp.float32(advantage), 0.2)
     assert float(found) == pytest.approx(loss)
+
+
+def test_the_policy_gradient_is_that_of_the_expected_reward() -> None:
+    # rewards 3 and 1 of two choices: d/dx of p * 3 + (1 - p) * 1 is 2 p (1 - p) in the first logit
+    reward = jnp.array([3.0, 1.0])
+
+    def loss(logits: jax.Array) -> jax.Array:
+        log_prob = jax.nn.log_softmax(logits)
+        weight = jax.lax.stop_gradient(jnp.exp(log_prob))  # as often as the policy draws it
+        return jnp.sum(weight * policy_gradient(log_prob, reward))
+
+    gradient = jax.grad(loss)(jnp.log(jnp.array([0.25, 0.75])))
+    assert gradient.tolist() == pytest.approx([-0.375, 0.375])
 
 
 def test_standardised_values_have_mean_0_and_deviation_1() -> None:

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.data import check, load, optimum
-from steelyard.data.planted import KINDS, Plan, forecast
+from steelyard.data.planted import CRASH, KINDS, PREMIUM, Plan, forecast
 from steelyard.errors import ConfigError, DataError, UnknownNameError
 from steelyard.types import Panel
 
-PLANTED = [kind for kind in KINDS if kind != "none"]
+PLANTED = [kind for kind in KINDS if kind not in ("none", "crashes")]
+"""Kinds whose returns can be forecast."""
 SIZE = {"rows": 4000, "assets": 20}
 
 
@@ -154,7 +155,7 @@ def test_the_optimum_at_a_row_does_not_see_beyond_it(kind: str, rule: object) ->
     garbage = past.copy()
     garbage[20:] = 7.0
     causal = np.array_equal(rule(market, past)[:20], rule(market, garbage)[:20])  # type: ignore[operator]
-    assert causal == (rule is forecast or kind == "none")
+    assert causal == (rule is forecast or kind not in PLANTED)
 
 
 @pytest.mark.parametrize("kind", PLANTED)
@@ -168,6 +169,42 @@ def test_the_optimum_beats_holding_where_structure_is_planted(kind: str) -> None
     assert abs(earned.mean() - best.gain) < 3 * standard_error(earned)
     if kind != "regimes":  # the mean of the positive part of a normal forecast
         assert best.gain == pytest.approx(0.2 * 0.01 / math.sqrt(2 * math.pi), rel=0.03)
+
+
+def tail(values: np.ndarray, share: float = 0.05) -> float:
+    """Mean loss of the worst `share` of the returns of one asset."""
+    return float(-np.sort(values)[: int(share * len(values))].mean())
+
+
+def test_the_asset_that_crashes_earns_more_and_has_the_heavier_tail() -> None:
+    size, many = 1e-4, 400_000  # prices must last
+    values = returns(load("synthetic", "crashes", seed=5, rows=many, assets=2, volatility=size))
+    crashing, calm = values.T / size
+    noise = math.sqrt(1 + CRASH**2 * 0.02 * 0.98)
+    assert crashing.mean() == pytest.approx(0.3 * PREMIUM, abs=3 * noise / math.sqrt(many))
+    assert calm.mean() == pytest.approx(0.3, abs=3 / math.sqrt(many))
+    assert (crashing.std(), calm.std()) == pytest.approx((noise, 1), rel=0.01)
+    # normal: density over share at the quantile, less the mean; the other by quadrature
+    assert tail(calm) == pytest.approx(1.763, abs=0.01)
+    assert tail(crashing) == pytest.approx(3.291, abs=0.03)
+
+
+def test_twins_differ_by_the_premium_and_by_crashes_that_nobody_can_foresee() -> None:
+    values = returns(load("synthetic", "crashes", seed=6, memory=40, **SIZE))
+    gap = (values[:, ::2] - values[:, 1::2]) / 0.01
+    steady = 0.3 * (PREMIUM - 1) + CRASH / 40
+    assert set(np.unique(gap.round(9))) == {round(steady - CRASH, 9), round(steady, 9)}
+    crash = (gap < 0).astype(float)
+    assert crash.mean() == pytest.approx(1 / 40, abs=3 * math.sqrt(1 / 40 / gap.size))
+    follows = (crash[1:] - 1 / 40) * (crash[:-1] - 1 / 40)
+    assert abs(follows.mean()) < 3 * standard_error(follows)
+    assert np.corrcoef(crash.T)[0, 1] == pytest.approx(0, abs=3 / math.sqrt(len(gap)))
+
+
+def test_where_crashes_are_planted_what_earns_most_is_to_hold_everything() -> None:
+    best = optimum(load("synthetic", "crashes", rows=50, assets=3))
+    assert best.position.all()
+    np.testing.assert_allclose(best.expected_return[7], [0.00345, 0.003, 0.00345], rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", PLANTED)
@@ -211,6 +248,7 @@ def test_only_synthetic_markets_have_an_optimum(index: Panel) -> None:
         ("none", {"seed": -1}, "seed"),
         ("none", {"seed": "three"}, "`three`"),
         ("regimes", {"memory": 1.0}, "memory"),
+        ("crashes", {"memory": 1.5}, "memory"),
         ("none", {"start_date": "soon"}, "`soon`"),
         ("none", {"volatility": 0.1, "rows": 9000, "assets": 9}, "0.0001"),
     ],

@@ -41,6 +41,18 @@ def generalized_advantage(
     return jax.lax.scan(back, start, (delta, passes), reverse=True)[1]
 
 
+def policy_gradient(
+    log_prob: Float[Array, "*B"], advantage: Float[Array, "*B"]
+) -> Float[Array, "*B"]:
+    """A loss whose gradient is that of the return (Mnih et al., 2016, section 4).
+
+    Args:
+        log_prob: of the action taken.
+        advantage: of that action.
+    """
+    return -log_prob * advantage
+
+
 def clipped_surrogate(
     ratio: Float[Array, "*B"], advantage: Float[Array, "*B"], clip: float | Float[Array, ""]
 ) -> Float[Array, "*B"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import equinox as eqx
 import jax
@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from steelyard.rollout import Env, Obs, Params, SharedTable
+
+Activation: TypeAlias = Literal["tanh", "relu"]
 
 
 class Dense(eqx.Module):
@@ -34,13 +36,24 @@ class Dense(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Dense layers with tanh between them."""
+    """Dense layers with a nonlinear function between them.
+
+    Attributes:
+        activation: name of that function, "tanh" or "relu".
+    """
 
     layers: tuple[Dense, ...]
+    activation: Activation = eqx.field(static=True, default="tanh")
 
     @classmethod
     def create(
-        cls, key: PRNGKeyArray, inputs: int, hidden: Sequence[int], outputs: int, gain: float
+        cls,
+        key: PRNGKeyArray,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        gain: float,
+        activation: Activation = "tanh",
     ) -> MLP:
         """Hidden layers with gain sqrt(2), the last one with `gain`."""
         sizes = [inputs, *hidden, outputs]
@@ -49,7 +62,7 @@ class MLP(eqx.Module):
         layers = [
             Dense.create(keys[i], sizes[i], sizes[i + 1], gains[i]) for i in range(len(gains))
         ]
-        return cls(tuple(layers))
+        return cls(tuple(layers), activation)
 
     def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
         """Apply all layers."""
@@ -57,8 +70,9 @@ class MLP(eqx.Module):
 
     def after_first(self, x: Float[Array, "*B H"]) -> Float[Array, "*B O"]:
         """Everything behind the first linear layer, whose output is `x`."""
+        between = jnp.tanh if self.activation == "tanh" else jax.nn.relu
         for layer in self.layers[1:]:
-            x = layer(jnp.tanh(x))
+            x = layer(between(x))
         return x
 
     def bind(self, env: Env, params: Params) -> Callable[[Obs], Float[Array, " O"]]:

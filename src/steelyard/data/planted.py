@@ -1,8 +1,8 @@
 """What is planted in a synthetic market: the rule of its returns, and what can be known of it.
 
-Every rule makes the simple return of the next bar `drift + noise`, where the share of its variance
-that the drift explains is `strength` squared: `strength` is the correlation of a perfect forecast
-with the return.
+Every rule but the last makes the simple return of the next bar `drift + noise`, where the share of
+its variance that the drift explains is `strength` squared: `strength` is the correlation of a
+perfect forecast with the return.
 
 * none: no drift. The price is a martingale, and every position earns 0 on average.
 * momentum, reversion: the drift is `gain * trend`, where `trend` sums past returns with weights
@@ -11,6 +11,13 @@ with the return.
   its trends last longer than its memory.
 * regimes: the drift is `+strength * volatility` or minus that, as a hidden state says that lasts
   `memory` bars on average (Hamilton, 1989). Prices show the state only through the noise.
+* crashes: nothing can be forecast, but assets come in pairs that share their noise. The second of a
+  pair is calm: its drift is `strength * volatility` and its return normal. The first earns
+  `PREMIUM` times as much on average, and crashes: in one bar of `memory`, drawn evenly, it loses
+  `CRASH * volatility` more. What is best depends on what one thinks of tails. As multiples of the
+  volatility, at strength 0.3 and memory 50, the calm asset's mean is 0.300 and its conditional
+  value at risk, the mean loss of the worst twentieth of its bars, is 1.76; the other's are 0.345
+  and 3.29.
 """
 
 from __future__ import annotations
@@ -30,8 +37,15 @@ KINDS = {
     "momentum": (0.2, 10.0),
     "reversion": (0.2, 10.0),
     "regimes": (0.2, 60.0),
+    "crashes": (0.3, 50.0),
 }
 """Kind -> its usual strength and memory."""
+
+PREMIUM = 1.15
+"""Mean return of an asset that crashes over that of its calm twin."""
+
+CRASH = 6.0
+"""What a crash takes, in units of the volatility."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +53,15 @@ class Plan:
     """Everything that a synthetic market is made from.
 
     Attributes:
-        kind: "none", "momentum", "reversion" or "regimes".
+        kind: "none", "momentum", "reversion", "regimes" or "crashes".
         seed: of the PCG64 generators.
         rows: bars.
-        assets: independent assets.
-        strength: correlation of a perfect forecast with the next return, in [0, 1).
-        volatility: standard deviation of a bar's return, a fraction.
-        memory: bars over which the planted signal lasts, in [1, 1e6]; a regime at least 2.
+        assets: independent assets; of crashes, pairs.
+        strength: correlation of a perfect forecast with the next return, in [0, 1); of crashes,
+            the mean return of a calm asset over its volatility.
+        volatility: standard deviation of a bar's return, a fraction; of crashes, between them.
+        memory: bars over which the planted signal lasts, in [1, 1e6]; a regime at least 2. Of
+            crashes, the mean time from one to the next, at least 2.
         start_date: ISO date; the first bar is that weekday or the next.
     """
 
@@ -67,7 +83,7 @@ class Plan:
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
         _require(0.0 <= self.strength < 1.0, "strength", self.strength, "in [0, 1)")
         _require(0.0 < self.volatility <= 0.1, "volatility", self.volatility, "in (0, 0.1]")
-        shortest = 2.0 if self.kind == "regimes" else 1.0
+        shortest = 2.0 if self.kind in ("regimes", "crashes") else 1.0
         rule = f"in [{shortest:g}, 1e6]"
         _require(shortest <= self.memory <= 1e6, "memory", self.memory, rule)
         none = self.kind == "none" and self.strength != 0
@@ -82,7 +98,9 @@ class Plan:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the part of a return that nobody can know."""
+        """Standard deviation of the part of a return that nobody can know; of crashes, without."""
+        if self.kind == "crashes":
+            return self.volatility
         return self.volatility * math.sqrt(1.0 - self.strength**2)
 
     @property
@@ -106,6 +124,14 @@ class Plan:
         sign = 1.0 if self.kind == "momentum" else -1.0
         return (-self.decay * q + sign * root) / (1.0 + q)
 
+    @property
+    def means(self) -> Floats:
+        """(N,) mean return of a bar of each asset, where nothing else can be forecast."""
+        if self.kind != "crashes":
+            return np.zeros(self.assets)
+        crashing = np.arange(self.assets) % 2 == 0
+        return self.strength * self.volatility * np.where(crashing, PREMIUM, 1.0)
+
 
 def plant(plan: Plan, shocks: Floats, uniforms: Floats) -> Floats:
     """Simple returns (T, N) of the market that `plan` describes.
@@ -113,10 +139,15 @@ def plant(plan: Plan, shocks: Floats, uniforms: Floats) -> Floats:
     Args:
         plan: the market.
         shocks: (T, N) standard normal.
-        uniforms: (T, N) in [0, 1), that switch the regimes.
+        uniforms: (T, N) in [0, 1), that switch the regimes or bring the crashes.
     """
     if plan.kind == "none":
         return plan.noise * shocks
+    if plan.kind == "crashes":
+        pairs = shocks[:, np.arange(plan.assets) // 2 * 2]
+        odds = np.where(np.arange(plan.assets) % 2 == 0, 1.0 / plan.memory, 0.0)
+        surprise: Floats = (uniforms < odds) - odds  # 0 on average
+        return plan.means + plan.noise * pairs - CRASH * plan.volatility * surprise
     returns = np.empty_like(shocks)
     if plan.kind == "regimes":
         state = np.where(uniforms[0] < 0.5, 1.0, -1.0)
@@ -141,6 +172,8 @@ def forecast(plan: Plan, returns: Floats) -> Floats:
         plan: the market; its rule is known, its hidden states are not.
         returns: (T, N) simple returns; row t is known at the close of bar t.
     """
+    if plan.kind == "crashes":
+        return np.broadcast_to(plan.means, returns.shape).copy()
     expected = np.zeros_like(returns)
     if plan.kind == "regimes":
         size = plan.strength * plan.volatility

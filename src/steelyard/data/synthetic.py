@@ -47,7 +47,7 @@ def synthetic(
     memory: float | None = None,
     start_date: str = "2000-01-03",
 ) -> Panel:
-    """Seeded markets with planted structure: none, momentum, reversion, regimes.
+    """Seeded markets with planted structure: none, momentum, reversion, regimes, crashes.
 
     Bars fall on weekdays. A bar opens at the close before it, so what is known at a close can be
     traded at that price. `context["vix"]` is constant. The same request gives the same bits on
@@ -55,13 +55,17 @@ def synthetic(
 
     Args:
         request: "none" (no skill is possible: the expected return of every bar is exactly 0),
-            "momentum", "reversion" or "regimes"; `steelyard.data.planted` has the equations.
+            "momentum", "reversion", "regimes" or "crashes" (S00, S02, ... earn more than their
+            twins S01, S03, ..., and crash); `steelyard.data.planted` has the equations.
         seed: of the generators, at least 0.
         rows: bars.
-        assets: independent assets, named S00, S01, ...
+        assets: independent assets, or pairs of twins, named S00, S01, ...
         strength: correlation of a perfect forecast with the next return, in [0, 1); usually 0.2.
-        volatility: standard deviation of a bar's return, a fraction in (0, 0.1].
-        memory: bars over which the signal lasts; usually 10, for regimes 60.
+            Of crashes, the mean return of a calm asset over its volatility; usually 0.3.
+        volatility: standard deviation of a bar's return, a fraction in (0, 0.1]; of crashes,
+            between them.
+        memory: bars over which the signal lasts; usually 10, for regimes 60. Of crashes, bars
+            from one to the next on average; usually 50.
         start_date: ISO date; the first bar is that weekday or the next.
 
     Raises:
