@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from steelyard.agents.distributions import Deterministic, Normal
-from steelyard.agents.rolling import Plain
+from steelyard.agents.vectors import WholeVectors
 from steelyard.rollout import Env, Obs, Params, bind, rollout
 
 SAMPLES = 16
@@ -208,11 +208,11 @@ def _apart(
     groups: tuple[Any, ...], number: Int[Array, ""], own: Pass, env: Env, params: Params
 ) -> Float[Array, " M"]:
     """KL of one member, by its number, from all others, where it goes."""
-    plain = Plain(env)
+    whole = WholeVectors(env)
 
     def step(carries: Any, obs: Obs) -> tuple[Any, Float[Array, " M"]]:
         answers = [
-            jax.vmap(lambda policy, carry: bind(policy, plain, params)(obs, carry))(*pair)
+            jax.vmap(lambda policy, carry: bind(policy, whole, params)(obs, carry))(*pair)
             for pair in zip(groups, carries, strict=True)
         ]
         return tuple(carry for _, carry in answers), _from_all([one for one, _ in answers], number)

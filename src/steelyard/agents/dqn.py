@@ -87,11 +87,13 @@ class DQN(OffPolicy):
                 "DQN has no policy that could be kept away from peers, only values",
                 hint="set diversity to 0, or leave the dqn agents out",
             )
-        if not isinstance(state.policy, MenuPolicy):
-            return super().advance(state, env, params)
+        log = {"epsilon": self.epsilon(state.update / self.updates)}
         outer = state.policy
-        state, log = super().advance(state._replace(policy=outer.policy), env, params)
-        return state._replace(policy=replace(outer, policy=state.policy)), log
+        if not isinstance(outer, MenuPolicy):
+            state, lines = super().advance(state, env, params)
+            return state, log | lines
+        state, lines = super().advance(state._replace(policy=outer.policy), env, params)
+        return state._replace(policy=replace(outer, policy=state.policy)), log | lines
 
     def create(self, key: PRNGKeyArray, inputs: int, space: Space) -> tuple[ValuePolicy, DQNRest]:
         """A network of values; the target begins as it does."""

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from steelyard.agents.diversity import Peers
 from steelyard.agents.members import variants_of
 from steelyard.agents.population import Population, PopulationState
-from steelyard.agents.rolling import Plain
+from steelyard.agents.vectors import WholeVectors
 from steelyard.agents.voting import RULES, vote
 from steelyard.errors import ConfigError
 from steelyard.rollout import Act, Carry, Env, Obs, Params, Policy, bind
@@ -55,12 +55,12 @@ class EnsemblePolicy(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """The policy on stored observations."""
-        plain, space = Plain(env), env.action_space(params)
+        whole, space = WholeVectors(env), env.action_space(params)
         limits = None if space.choices else (space.low, space.high)
 
         def act(obs: Obs, carry: Carry) -> tuple[Any, Carry]:
             return self._decide(
-                lambda policy, memory: bind(policy, plain, params)(obs, memory),
+                lambda policy, memory: bind(policy, whole, params)(obs, memory),
                 carry,
                 limits=limits,
                 choices=space.choices,

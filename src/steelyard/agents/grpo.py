@@ -14,9 +14,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from steelyard.agents.diversity import Peers, Rivals, keep_apart
-from steelyard.agents.learning import cheaper_view, train_by_scan
+from steelyard.agents.learning import train_by_scan
 from steelyard.agents.onpolicy import Networks, Objective, OnPolicyState, improve
 from steelyard.agents.policies import create_policy, vector_size
+from steelyard.agents.vectors import cheaper_view
 from steelyard.errors import ConfigError
 from steelyard.registry import member
 from steelyard.rollout import Act, Env, Live, Obs, Params, Policy, State, bind, start

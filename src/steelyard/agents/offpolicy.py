@@ -35,10 +35,11 @@ from steelyard.agents.interaction import (
     interact,
     random_actions,
 )
-from steelyard.agents.learning import cheaper_view, train_by_scan
+from steelyard.agents.learning import train_by_scan
 from steelyard.agents.minibatch import Apart, LearnDraws, Learned, Number, Sample, as_sample
 from steelyard.agents.policies import vector_size
 from steelyard.agents.replay import Batch, Replay
+from steelyard.agents.vectors import cheaper_view
 from steelyard.errors import ConfigError
 from steelyard.rollout import Action, Env, Live, Params, Policy, Space
 
@@ -176,6 +177,12 @@ class OffPolicy(eqx.Module):
         """Updates of a whole training."""
         return max(1, (self.steps - self.warmup) // (self.envs * self.horizon))
 
+    @property
+    def _experience(self) -> int:
+        """Environment steps of a whole training; no memory needs to hold more."""
+        warmup = -(-self.warmup // self.envs) * self.envs
+        return warmup + self.updates * self.envs * self.horizon
+
     def train(
         self, key: PRNGKeyArray, env: Env, params: Params
     ) -> tuple[Policy, dict[str, Float[Array, " U"]]]:
@@ -194,7 +201,7 @@ class OffPolicy(eqx.Module):
         chances = draw_chances(env_key, shape, env, params)
         action, chance = jax.tree.map(lambda leaf: leaf[0], (actions, chances))
         example = jax.eval_shape(lambda: interact(live, action, chance, env, params)[1])
-        length = max(1, self.capacity // self.envs)
+        length = max(1, min(self.capacity, self._experience) // self.envs)
         buffer = Replay.create(example, length, n_steps=self.n_steps, prioritised=self.prioritised)
 
         def step(carry: tuple[Live, Replay], given: Any) -> tuple[tuple[Live, Replay], None]:

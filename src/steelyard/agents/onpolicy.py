@@ -24,11 +24,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from steelyard.agents.diversity import NOBODY, Peers, Rivals, draw, mean_apart
-from steelyard.agents.learning import cheaper_view
 from steelyard.agents.losses import generalized_advantage
 from steelyard.agents.memory import create_memory_policy
 from steelyard.agents.networks import MLP
 from steelyard.agents.policies import create_policy, vector_size
+from steelyard.agents.vectors import cheaper_view
 from steelyard.errors import ConfigError
 from steelyard.rollout import Act, Env, Live, Params, Transition, bind, rollout, start
 

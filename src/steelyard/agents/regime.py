@@ -18,7 +18,7 @@ from steelyard.agents.cppo import CPPO
 from steelyard.agents.ensemble import Combination
 from steelyard.agents.population import Population
 from steelyard.agents.ppo import PPO
-from steelyard.agents.rolling import Plain
+from steelyard.agents.vectors import WholeVectors
 from steelyard.agents.views import market_in
 from steelyard.agents.voting import vote
 from steelyard.errors import ConfigError, ContractError
@@ -100,12 +100,12 @@ class RegimePolicy(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """The policy on stored observations, which must name their `row`."""
-        plain = Plain(env)
+        whole = WholeVectors(env)
         rising = rises(market_in(params), self.fast, self.slow, self.confirm)
 
         def act(obs: Obs, carry: Carry) -> tuple[Any, Carry]:
             answers = [
-                jax.vmap(lambda policy, memory: bind(policy, plain, params)(obs, memory))(*pair)
+                jax.vmap(lambda policy, memory: bind(policy, whole, params)(obs, memory))(*pair)
                 for pair in zip(self.groups, carry, strict=True)
             ]
             parts, memories = zip(*answers, strict=True)

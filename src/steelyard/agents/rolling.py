@@ -7,37 +7,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int
 
-from steelyard.rollout import Act, Action, Carry, Env, Obs, Params, Space, State, TimeStep, bind
-
-
-class Plain(eqx.Module):
-    """An environment without its shared table.
-
-    A table pays where one policy meets all of its rows. A policy that is in office for a few rows
-    is cheaper on the vectors themselves.
-    """
-
-    env: Env
-
-    def reset(self, key: PRNGKeyArray, params: Params) -> tuple[State, TimeStep]:
-        """That of the environment."""
-        return self.env.reset(key, params)
-
-    def step(
-        self, key: PRNGKeyArray, state: State, action: Action, params: Params
-    ) -> tuple[State, TimeStep]:
-        """That of the environment."""
-        return self.env.step(key, state, action, params)
-
-    def observe(self, obs: Obs, params: Params) -> Float[Array, " D"]:
-        """That of the environment."""
-        return self.env.observe(obs, params)
-
-    def action_space(self, params: Params) -> Space:
-        """That of the environment."""
-        return self.env.action_space(params)
+from steelyard.agents.vectors import WholeVectors
+from steelyard.rollout import Act, Carry, Env, Obs, Params, bind
 
 
 class Office(NamedTuple):
@@ -64,7 +37,7 @@ class RollingPolicy(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """The policy on stored observations, which must name their `row`."""
-        plain = Plain(env)
+        whole = WholeVectors(env)
 
         def act(obs: Obs, office: Office) -> tuple[Any, Office]:
             found = jnp.sum(obs.row >= self.starts, dtype=jnp.int32) - 1
@@ -75,7 +48,7 @@ class RollingPolicy(eqx.Module):
                 policy.initial_carry(),
                 office.carry,
             )
-            distribution, carry = bind(policy, plain, params)(obs, carry)
+            distribution, carry = bind(policy, whole, params)(obs, carry)
             return distribution, Office(number, carry)
 
         return act

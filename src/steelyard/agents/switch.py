@@ -17,7 +17,7 @@ from steelyard.agents.distributions import Deterministic
 from steelyard.agents.ensemble import Combination
 from steelyard.agents.population import Population
 from steelyard.agents.ppo import PPO
-from steelyard.agents.rolling import Plain
+from steelyard.agents.vectors import WholeVectors
 from steelyard.agents.views import Masked
 from steelyard.errors import ConfigError, ContractError
 from steelyard.ledger import Account
@@ -157,10 +157,10 @@ class SwitchPolicy(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """The policy on stored observations with `account` and `row`, as of `StockEnv`."""
-        plain = Plain(env)
+        whole = WholeVectors(env)
 
         def ask(expert: Any, memory: Carry, obs: Obs) -> tuple[Any, Carry]:
-            return bind(expert, plain, params)(obs, memory)
+            return bind(expert, whole, params)(obs, memory)
 
         def act(obs: Obs, carry: Standing) -> tuple[Any, Standing]:
             account, worth = _own_accounts(env, params, obs, carry)

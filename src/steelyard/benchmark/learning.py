@@ -15,16 +15,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from steelyard.agents.diversity import Diversity, measure
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import identity, name_of
+from steelyard.benchmark.members import (
+    combine_rounds,
+    diversity_of,
+    diversity_of_rounds,
+    sharpe_of,
+)
 from steelyard.benchmark.rounds import Rounds, roll
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
 from steelyard.envs.stock import StockParams
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.training import Trained, fit
-from steelyard.rollout import Env, Policy, rollout
 from steelyard.types import Facts, Floats
 
 Report = Callable[[str, int, int], None]
@@ -109,7 +113,7 @@ class Trainer:
             )
             trained = members.trained
             made = [
-                _combine_rounds(agent, groups, jnp.asarray(sharpe))
+                combine_rounds(agent, groups, jnp.asarray(sharpe))
                 for groups, sharpe in zip(members.groups, members.sharpe, strict=True)
             ]
             facts = self._facts(agent, members, made[0], rounds)
@@ -134,7 +138,11 @@ class Trainer:
         trained = self._fit(told, population, seeds, learn, phase)
         sharpe: list[Floats | None] = [None] * len(seeds)
         if validate is not None:
-            sharpe = [self._sharpe(groups, validate, windows) for groups in trained.policies]
+            env, cash = self._venue.env, self._venue.task.cash
+            sharpe = [
+                sharpe_of(groups, env, validate, cash, windows=windows)
+                for groups in trained.policies
+            ]
         if again is not None:
             trained = self._fit(f"{told} again", population, seeds, again, f"{phase}/again")
         self._members[key] = _Members(trained, trained.policies, sharpe, seeds)
@@ -193,21 +201,6 @@ class Trainer:
         first, last = venue.span(venue.task.validate)
         return venue.params(venue.training.market, jnp.int32(first), jnp.int32(last))
 
-    def _sharpe(self, groups: Any, params: StockParams, windows: bool) -> Floats:
-        """Sharpe ratio per bar of every member on its validation rows: (R, M), or (M,)."""
-        length = int(np.asarray(params.length).flat[0])
-        env = self._venue.env
-        values = [_values(env, params, group, length, windows) for group in groups]
-        value = np.concatenate([np.asarray(one, np.float64) for one in values], axis=-2)
-        cash = np.full((*value.shape[:-1], 1), float(self._venue.task.cash))
-        value = np.concatenate([cash, value], axis=-1)
-        returns = np.diff(value, axis=-1) / np.maximum(value[..., :-1], 1e-9)
-        spread = returns.std(axis=-1, ddof=1)
-        sharpe: Floats = np.divide(
-            returns.mean(axis=-1), spread, out=np.zeros_like(spread), where=spread > 1e-12
-        )
-        return sharpe
-
     def _facts(
         self, agent: Any, members: _Members, made: Any, rounds: Rounds | None = None
     ) -> Facts:
@@ -218,11 +211,11 @@ class Trainer:
             first, last = venue.span(venue.task.windows[0])
             days = [first]
             params = venue.params(venue.training.market, jnp.int32(first), jnp.int32(last))
-            apart = _measure(agent, groups, venue.env, params, last - first)
+            apart = diversity_of(agent, groups, venue.env, params, last - first)
         else:
             days = [one.trade[0] for one in rounds.rows]
             longest = max(one.trade[1] - one.trade[0] for one in rounds.rows)
-            apart = _measure_rounds(agent, groups, venue.env, rounds.trade, longest)
+            apart = diversity_of_rounds(agent, groups, venue.env, rounds.trade, longest)
         facts = {
             "members": [
                 f"{name_of(one)} {number + 1}"
@@ -277,45 +270,3 @@ def _unfinished(agent: Any, trained: Trained) -> str:
     return (
         "" if trained.complete else f"stopped after {trained.updates} of {learner.updates} updates"
     )
-
-
-@eqx.filter_jit
-def _combine_rounds(agent: Any, groups: Any, sharpe: Any) -> Any:
-    return jax.vmap(agent.combine)(groups, sharpe)
-
-
-@eqx.filter_jit
-def _measure(agent: Any, groups: Any, env: Env, params: StockParams, steps: int) -> Diversity:
-    """How far the members that are heard are apart, each trading alone."""
-    heard = tuple(
-        jax.tree.map(lambda leaf, n=count: jnp.asarray(leaf)[:n], group)
-        for group, count in zip(groups, agent.counts, strict=True)
-        if count
-    )
-    return measure(heard, env, params, steps=steps)
-
-
-@eqx.filter_jit
-def _measure_rounds(
-    agent: Any, groups: Any, env: Env, params: StockParams, steps: int
-) -> Diversity:
-    """The same as a mean over rounds, one after another."""
-    each: Diversity = jax.lax.map(
-        lambda one: _measure(agent, one[0], env, one[1], steps), (groups, params)
-    )
-    mean: Diversity = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), each)
-    return mean
-
-
-@eqx.filter_jit
-def _values(env: Env, params: StockParams, group: Any, length: int, windows: bool) -> Any:
-    """Account values (R, M, T) or (M, T) of members that each trade one pass."""
-
-    def members(params: StockParams, group: Any) -> Any:
-        def one(policy: Policy) -> Any:
-            steps = rollout(jax.random.key(0), env, params, policy, length, sample=False)[1]
-            return steps.info["value"]
-
-        return jax.vmap(one)(group)
-
-    return jax.vmap(members)(params, group) if windows else members(params, group)

@@ -29,8 +29,8 @@ Progress = Callable[[int, int], None]
 FRESH = frozenset({"live", "key", "update", "buffer"})
 """Fields of a learner's state that a warm start does not take over."""
 
-CHUNK = 4
-"""Windows in one call on a CPU; more fall out of its caches, fewer leave its vector units idle."""
+CHUNK = 1
+"""Windows in one call on a CPU: the networks and the memory of more fall out of its caches."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def fit(
             holds the last policy without such a number.
     """
     count = len(jax.tree.leaves(params)[0]) if windows else 1
-    jobs = _Jobs(agent, env, params, tuple(seeds), count, windows, variants, initial, strict)
+    jobs = _Jobs(agent, env, params, tuple(seeds), count, windows, variants, initial, strict, keep)
     size = _chunk_size(jobs, chunk)
     parts = [jobs.part(first, size) for first in range(0, jobs.total, size)]
     stop = Event()
@@ -100,7 +100,7 @@ def fit(
         return _train_part(jobs, part, max(1, pieces // len(parts)), stop, meter)
 
     done = _run_all(run, parts, stop)
-    return _gather(jobs, parts, done, keep)
+    return _gather(jobs, parts, done)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class _Jobs:
     windows: bool
     variants: bool
     initial: Any
-    strict: bool = True
+    strict: bool
+    keep: bool = True
 
     @property
     def total(self) -> int:
@@ -166,6 +167,7 @@ class _Part:
 class _Done:
     """What came out of a part."""
 
+    policy: Any
     state: Any
     log: Mapping[str, Floats]
     updates: int
@@ -240,7 +242,9 @@ def _train_part(jobs: _Jobs, part: _Part, pieces: int, stop: Event, meter: _Mete
     if not logs:
         raise KeyboardInterrupt
     log = {name: np.concatenate([log[name] for log in logs], axis=1) for name in logs[0]}
-    return _Done(state, log, done)
+    policy = jax.tree.map(np.asarray, state.policy)
+    # replay buffers of all windows together would not fit into memory
+    return _Done(policy, state if jobs.keep else None, log, done)
 
 
 def _start(jobs: _Jobs, given: _Inputs, axes: tuple[bool, bool]) -> Any:
@@ -310,7 +314,7 @@ def _policy_after(jobs: _Jobs, job: int, updates: int) -> Policy:
     return policy
 
 
-def _gather(jobs: _Jobs, parts: Sequence[_Part], done: Sequence[_Done], keep: bool) -> Trained:
+def _gather(jobs: _Jobs, parts: Sequence[_Part], done: Sequence[_Done]) -> Trained:
     """The results of all parts, seed by seed."""
     own = [len(part.jobs) for part in parts]
 
@@ -323,7 +327,7 @@ def _gather(jobs: _Jobs, parts: Sequence[_Part], done: Sequence[_Done], keep: bo
             return leaf[seed]
         return leaf[seed * jobs.count : (seed + 1) * jobs.count]
 
-    policies = jax.tree.map(joined, *[jax.tree.map(np.asarray, one.state.policy) for one in done])
+    policies = jax.tree.map(joined, *[one.policy for one in done])
     logs = {name: joined(*[one.log[name] for one in done]) for name in done[0].log}
     seeds = range(len(jobs.seeds))
     return Trained(
@@ -331,5 +335,5 @@ def _gather(jobs: _Jobs, parts: Sequence[_Part], done: Sequence[_Done], keep: bo
         logs=[{name: of_seed(log, i) for name, log in logs.items()} for i in seeds],
         updates=done[0].updates,
         complete=done[0].updates == jobs.agent.updates,
-        state=jax.tree.map(joined, *[one.state for one in done]) if keep else None,
+        state=jax.tree.map(joined, *[one.state for one in done]) if jobs.keep else None,
     )
