@@ -16,8 +16,11 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax" / WORKER))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# Workers share the cores; splitting a compilation between threads only adds to it.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+# Workers share the cores; splitting a compilation between threads only adds to it. Small programs
+# that run once are not worth optimising; `markets.OPTIMISED` is for those that must be.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0"
+)
 os.environ.setdefault("STEELYARD_HOME", str(CACHE / "home" / WORKER))
 
 install_import_hook([f"steelyard.{room}" for room in SHAPED], "shapes.check")

@@ -13,6 +13,9 @@ from steelyard.market import Market, Precision, build_market
 from steelyard.rollout import Transition, rollout
 from steelyard.types import Floats, Panel
 
+OPTIMISED = {"xla_backend_optimization_level": 3}
+"""Compiler options of programs whose rounding is what a test is about, as users run them."""
+
 
 def random_panel(
     seed: int, rows: int = 60, assets: int = 5, low: float = 5, high: float = 400
@@ -60,22 +63,53 @@ class _Certain(eqx.Module):
 def play(
     panel: Panel, actions: np.ndarray, precision: Precision = "exact", **settings: object
 ) -> Transition:
-    """Trade `actions` (T-1, N) or (B, T-1, N) over the whole panel."""
+    """Trade `actions` (T-1, N) or (B, T-1, N) over the whole panel.
+
+    With `optimised=True` the program is the one that users run.
+    """
+    run = _play_optimised if settings.pop("optimised", False) else _play
     env = settings.pop("env", StockEnv())
     build = {k: settings.pop(k) for k in ("fill", "spread", "gauges", "table") if k in settings}
     with jax.enable_x64(precision != "float32"):
-        # arrays are arguments of the compiled program, Python numbers would be constants of it
-        numbers = {k: jnp.asarray(v) for k, v in settings.items() if isinstance(v, float)}
-        params = whole(build_market(panel, precision=precision, **build), **{**settings, **numbers})  # type: ignore[arg-type]
+        market = build_market(panel, precision=precision, **build)  # type: ignore[arg-type]
+        params = _sharing(whole(market, **settings))
         batch = actions if actions.ndim == 3 else actions[None]
-        played = _play(env, params, jnp.asarray(batch, jnp.float32))
-        return played if actions.ndim == 3 else jax.tree.map(lambda leaf: leaf[0], played)
+        steps = batch.shape[1]
+        idle = np.zeros((len(batch), params.market.rows - 1 - steps, batch.shape[2]), np.float32)
+        played = run(env, params, jnp.asarray(np.concatenate([batch, idle], axis=1), jnp.float32))
+        return jax.tree.map(
+            lambda leaf: leaf[:, :steps] if actions.ndim == 3 else leaf[0, :steps], played
+        )
 
 
-@eqx.filter_jit
-def _play(env: StockEnv, params: StockParams, actions: Float[Array, "B T A"]) -> Transition:
+def _sharing(params: StockParams) -> StockParams:
+    """The same params, so that markets of other lengths are traded by the same program.
+
+    Rows that no episode reaches stand behind the last one; numbers are arguments of the program
+    and not constants of it.
+    """
+    rows = params.market.rows
+    behind = (8 if rows <= 8 else 64) - rows
+
+    def lengthen(leaf: Array) -> Array:
+        long = leaf.ndim > 0 and len(leaf) == rows
+        return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], behind, axis=0)]) if long else leaf
+
+    def as_array(leaf: object) -> object:
+        whole_number = isinstance(leaf, int) and not isinstance(leaf, bool)
+        return jnp.asarray(leaf, jnp.int32 if whole_number else None)
+
+    params = eqx.tree_at(lambda p: p.market, params, jax.tree.map(lengthen, params.market))
+    return jax.tree.map(as_array, params)
+
+
+def _trade(env: StockEnv, params: StockParams, actions: Float[Array, "B T A"]) -> Transition:
     def one(actions: Float[Array, "T A"]) -> Transition:
         key = jax.random.key(0)
         return rollout(key, env, params, Script(actions), actions.shape[0], sample=False)[1]
 
     return jax.vmap(one)(actions)
+
+
+_play = eqx.filter_jit(_trade)
+_play_optimised = eqx.filter_jit(_trade, compiler_options=OPTIMISED)

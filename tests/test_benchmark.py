@@ -12,9 +12,8 @@ from steelyard.registry import find, members
 from steelyard.types import Feature, Panel
 from tasks_for_tests import QUICK, planted
 
-CLASSIC = sorted(
-    name for name, known in members("agents").items() if not getattr(known.value, "learns", True)
-)
+CLASSIC = ("equal_weight", "min_variance")
+"""Of the agents without learning: prepared on the window, alone or on what came before it."""
 
 
 def with_garbage_after(panel: Panel, day: str) -> Panel:

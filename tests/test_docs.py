@@ -24,12 +24,14 @@ PAGES = sorted(
     for path in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
 )
 
+AGENT_PAGES = sorted(path.name for path in (DOCS / "agents").glob("*.md"))
+
 FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
+    r"^(?:<!-- (?P<how>not run|slow): (?P<reason>[^\n]+?) -->\n)?"
     r"```(?P<kind>\w+)[^\n]*\n(?P<code>.*?)^```$(?P<answered>\n+```text$)?",
     re.MULTILINE | re.DOTALL,
 )
-"""A block of code, why it is not run, and whether its output stands right behind it."""
+"""A block of code, why it is slow or not run, and whether its output stands right behind it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Block:
     kind: str
     code: str
     reason: str = ""
+    slow: bool = False
     output: str | None = None
 
     def __str__(self) -> str:
@@ -57,7 +60,8 @@ def blocks(page: str, text: str) -> list[Block]:
             assert answer, f"{page}:{line} has an output block that does not end"
             output = answer["code"]
         if kind in ("python", "console"):
-            found.append(Block(page, line, kind, match["code"], match["reason"] or "", output))
+            reason, slow = match["reason"] or "", match["how"] == "slow"
+            found.append(Block(page, line, kind, match["code"], reason, slow, output))
     return found
 
 
@@ -66,11 +70,11 @@ def all_blocks() -> Iterator[Block]:
         yield from blocks(page, (REPOSITORY / page).read_text(encoding="utf-8"))
 
 
-def run_blocks(found: list[Block]) -> None:
+def run_blocks(found: list[Block], *, slow: bool = False) -> None:
     """Run the blocks of a page in order and in one namespace; raise where one does not hold."""
     namespace: dict[str, Any] = {"__name__": "documentation"}
     for block in found:
-        if block.reason:
+        if block.reason and not (slow and block.slow):
             continue
         if block.kind == "python":
             source = "\n" * (block.line - 1) + block.code
@@ -124,6 +128,13 @@ def test_the_code_of_a_page_runs_and_gives_what_it_promises(page: str) -> None:
     run_blocks(blocks(page, (REPOSITORY / page).read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("page", dict.fromkeys(b.page for b in all_blocks() if b.slow))
+def test_the_slow_code_of_a_page_runs_too(page: str) -> None:
+    run_blocks(blocks(page, (REPOSITORY / page).read_text(encoding="utf-8")), slow=True)
+
+
 @pytest.mark.parametrize("block", [b for b in all_blocks() if b.reason], ids=str)
 def test_code_that_is_not_run_still_parses(block: Block) -> None:
     if block.kind == "python":
@@ -131,7 +142,7 @@ def test_code_that_is_not_run_still_parses(block: Block) -> None:
     else:
         for command, _ in commands(block.code):
             parse_command(command)
-    pytest.skip(f"not run: {block.reason}")
+    pytest.skip(f"{'slow' if block.slow else 'not run'}: {block.reason}")
 
 
 def parse_command(command: str) -> None:
@@ -169,6 +180,13 @@ def test_a_block_is_skipped_only_with_a_reason() -> None:
     assert [block.reason for block in blocks("a.md", page)] == ["takes minutes", ""]
 
 
+def test_slow_code_runs_only_where_slow_code_is_asked_for() -> None:
+    page = blocks("a.md", "<!-- slow: trains for a minute -->\n```python\n1 / 0\n```\n")
+    run_blocks(page)
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(page, slow=True)
+
+
 def test_a_console_block_holds_commands_and_their_output() -> None:
     assert list(commands("$ steelyard tasks\nstock\n$ steelyard agents\n")) == [
         ("steelyard tasks", "stock\n"),
@@ -204,21 +222,49 @@ def test_a_command_that_is_not_on_the_page_is_caught() -> None:
     assert undocumented(app, "steelyard data show") == ["steelyard data burn"]
 
 
-def settings_on(page: str) -> dict[str, Any]:
-    """Names and values of the rows "| `name` | value | ..." of a page, several with commas."""
+def settings_in(table: str) -> dict[str, Any]:
+    """Names and values of the rows "| `name` | value | ..." of a table, several with commas."""
     found: dict[str, Any] = {}
-    for names, value in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|`]+) \|", page, re.MULTILINE):
+    for names, value in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|`]+) \|", table, re.MULTILINE):
         words = re.findall(r"\w+", names)
         known = float(value) if value == "inf" else ast.literal_eval(value)
         found |= zip(words, known if len(words) > 1 else [known], strict=True)
     return found
 
 
-def test_the_settings_of_ppo_are_those_on_its_page() -> None:
+def settings_on(page: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables below "Settings" and "Settings of `agent`" of a page: (agent, its settings)."""
+    text = (DOCS / "agents" / page).read_text(encoding="utf-8")
+    parts = re.split(r"^#+ Settings(?: of `(\w+)`)?\n", text, flags=re.MULTILINE)
+    for agent, part in zip(parts[1::2], parts[2::2], strict=True):
+        yield agent or page.removesuffix(".md"), settings_in(part.split("\n#")[0])
+
+
+def settings_of(agent: Any) -> dict[str, Any]:
+    """What can be set on an agent, without its members."""
+    names = (name for name in agent.__dataclass_fields__ if name != "population")
+    return {name: getattr(agent, name) for name in names}
+
+
+def test_the_settings_of_agents_are_those_on_their_pages() -> None:
+    from steelyard.agents.ensemble import Ensemble
+    from steelyard.agents.population import Population
     from steelyard.agents.ppo import PPO
 
-    page = (DOCS / "agents" / "ppo.md").read_text(encoding="utf-8").split("## Logged")[0]
-    assert settings_on(page) == {name: getattr(PPO(), name) for name in PPO.__dataclass_fields__}
+    population = Population(((PPO(), 1),))
+    known = {"ensemble": Ensemble(population), "population": population}
+    learners = {
+        name: member.value()
+        for name, member in registry.members("agents").items()
+        if isinstance(member.value, type) and getattr(member.value, "learns", True)
+    }
+    told = {agent: found for page in AGENT_PAGES for agent, found in settings_on(page)}
+    variants = {"double_dqn", "dueling_dqn"}  # DQN with a switch
+    assert told.keys() == learners.keys() - variants | known.keys()
+    for name, found in told.items():
+        wanted = settings_of((learners | known)[name])
+        wanted.pop("groups", None)
+        assert found == wanted, name
 
 
 def test_every_agent_without_learning_is_on_its_page() -> None:

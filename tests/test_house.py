@@ -47,7 +47,7 @@ DOORS = {"envs/gymnasium.py": {"gymnasium"}, "agents/allocation.py": {"skfolio"}
 DEVICE_ONLY = {"jax", "jaxlib", "equinox", "optax"}
 HEAVY = {
     *("arch", "exchange_calendars", "pandas", "polars", "pyarrow", "scipy"),
-    *("skfolio", "stable_baselines3", "torch"),
+    *("optuna", "skfolio", "stable_baselines3", "torch"),
 }
 """Imported inside functions only: `import steelyard` and `steelyard --help` stay fast."""
 

@@ -84,8 +84,8 @@ def test_the_exact_ledger_equals_big_integers_over_1000_random_episodes(
 ) -> None:
     count = 1_000 if parts == 1_000 else 100
     panel = random_panel(seed=parts, rows=40, assets=5)
-    actions = episodes(count, seed=1, rows=40, assets=5)
-    played = play(panel, actions, cost=cost, cash=20_000.0, max_shares=60.0)
+    actions = episodes(1_000, seed=1, rows=40, assets=5)
+    played = play(panel, actions, cost=cost, cash=20_000.0, max_shares=60.0, optimised=True)
     opens, closes = (np.round(panel[name] * 10_000).astype(np.int64) for name in ("open", "close"))
     tradable = np.ones((40, 5), bool)
     for episode in range(count):
@@ -106,11 +106,12 @@ def test_the_exact_ledger_equals_big_integers_over_1000_random_episodes(
 
 
 def test_the_exact_ledger_gives_the_same_bits_in_every_batch_size() -> None:
-    panel = random_panel(seed=7, rows=30, assets=6)
-    actions = episodes(4_096, seed=2, rows=30, assets=6)
-    whole_batch = play(panel, actions, cash=30_000.0)
-    for size in (1, 64, 1_000):
-        part = play(panel, actions[:size], cash=30_000.0)
+    panel = random_panel(seed=7, rows=40, assets=5)
+    actions = episodes(4_096, seed=2, rows=40, assets=5)
+    settings = {"cash": 30_000.0, "cost": 1e-3, "max_shares": 60.0, "optimised": True}
+    whole_batch = play(panel, actions, **settings)
+    for size in (1, 1_000):
+        part = play(panel, actions[:size], **settings)
         for name in ("cash", "units", "value"):
             assert np.array_equal(part.info[name], whole_batch.info[name][:size]), (size, name)
 

@@ -1,9 +1,16 @@
-"""Skill where skill is possible, and none where it is not: PPO on planted markets."""
+"""Skill where skill is possible, and none where it is not: learning agents on planted markets."""
 
 import numpy as np
 import pytest
 
+from steelyard.agents.a2c import A2C
+from steelyard.agents.cppo import CPPO
+from steelyard.agents.ddpg import DDPG
+from steelyard.agents.dqn import DQN
+from steelyard.agents.grpo import GRPO
 from steelyard.agents.ppo import PPO
+from steelyard.agents.sac import SAC
+from steelyard.agents.td3 import TD3
 from steelyard.benchmark import Task, Venue, Window, evaluate, open_venue
 from steelyard.data import optimum
 from steelyard.evaluation.results import Backtest, Estimate
@@ -14,6 +21,28 @@ AGENT = PPO(
     learning_rate=1e-3, discount=0.5, steps=150_000, envs=256, horizon=16, minibatch=1_024,
     epochs=4, hidden=(32, 16),
 )  # fmt: skip
+
+ON_POLICY = {
+    "learning_rate": 1e-3, "discount": 0.5, "steps": 150_000, "envs": 256, "horizon": 16,
+    "hidden": (32, 16),
+}  # fmt: skip
+OFF_POLICY = {
+    "learning_rate": 1e-3, "discount": 0.5, "steps": 60_000, "envs": 32, "gradient_steps": 4,
+    "warmup": 3_200, "hidden": (32, 16),
+}  # fmt: skip
+LEARNERS = {
+    "ppo": AGENT,
+    "a2c": A2C(**{**ON_POLICY, "learning_rate": 3e-3, "envs": 64, "horizon": 8}),
+    "cppo": CPPO(**ON_POLICY, minibatch=1_024, epochs=4),
+    "grpo": GRPO(**{**ON_POLICY, "steps": 600_000}, minibatch=1_024, epochs=4),
+    "ddpg": DDPG(**OFF_POLICY),
+    "td3": TD3(**OFF_POLICY),
+    "sac": SAC(**OFF_POLICY),
+    "dqn": DQN(**OFF_POLICY),
+    "double_dqn": DQN(**OFF_POLICY, double=True),
+    "dueling_dqn": DQN(**OFF_POLICY, dueling=True),
+}
+CLASSIC = ("buy_and_hold", "equal_weight", "index", "min_variance", "random", "hold_cash")
 
 
 def market(kind: str, seed: int) -> Task:
@@ -32,9 +61,9 @@ def market(kind: str, seed: int) -> Task:
     )
 
 
-def trade(kind: str, seed: int) -> tuple[Venue, Backtest]:
+def trade(kind: str, seed: int, agent: object = AGENT) -> tuple[Venue, Backtest]:
     venue = open_venue(market(kind, seed))
-    score = evaluate(venue.task, [AGENT], seeds=(seed,), venue=venue)
+    score = evaluate(venue.task, [("agent", agent)], seeds=(seed,), venue=venue)
     return venue, score.rows[0].windows[0].backtests[0]
 
 
@@ -47,9 +76,9 @@ def share_of_optimum(seed: int) -> float:
     return float((done.weights[1:] * expected).mean() / (position * expected).mean())
 
 
-def excess(seed: int) -> Estimate:
+def excess(seed: int, agent: object = AGENT) -> Estimate:
     """Return per year over holding cash, on a market where every position earns 0 on average."""
-    _, done = trade("none", seed)
+    _, done = trade("none", seed, agent)
     idle = np.full(len(done.curve.value), 1e6)
     return excess_interval(done.curve, EquityCurve(done.curve.timestamps, idle))
 
@@ -72,6 +101,25 @@ def test_ppo_shows_no_skill_where_there_is_none() -> None:
     gains = np.array([one.value for one in found])
     assert covered >= 0.8
     assert abs(gains.mean()) < 2.5 * gains.std(ddof=1) / np.sqrt(len(gains))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_beats_the_best_agent_without_learning_on_5_of_5_seeds(name: str) -> None:
+    for seed in range(5):
+        venue, done = trade("momentum", seed, LEARNERS[name])
+        others = evaluate(venue.task, CLASSIC, seeds=(seed,), venue=venue).rows
+        best = max(row.windows[0].curves[0].value[-1] for row in others)
+        assert done.curve.value[-1] > best, seed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+def test_no_learner_shows_skill_where_there_is_none(name: str) -> None:
+    # five 90 % intervals of no skill all lie above zero once in three million times, and three of
+    # them once in a thousand
+    found = [excess(seed, LEARNERS[name]) for seed in range(5)]
+    assert sum(one.low > 0 for one in found) < 3
 
 
 def test_a_rule_that_sees_the_future_would_be_told_from_luck() -> None:

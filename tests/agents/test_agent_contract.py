@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_learners import TRIED, learners, small
 from stock_windows import ENV, eventful
 
 from probes import MATCH, Probe
 from steelyard.agents.check import check_agent
 from steelyard.agents.classic import Random
 from steelyard.agents.distributions import Deterministic
-from steelyard.agents.ppo import PPO
 from steelyard.errors import ContractError
 
 
@@ -85,9 +85,15 @@ def test_the_check_catches_a_leak_in_an_agent_that_learns():
         check_agent(LeakWhileActing("next open"), ENV, eventful("float32"), steps=40)
 
 
-def test_an_agent_that_learns_passes():
-    small = PPO(steps=64, envs=2, horizon=32, epochs=1, minibatch=64, hidden=(8,))
-    check_agent(small, ENV, eventful(), steps=16)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("ppo", "dqn") else pytest.mark.slow)
+        for name in learners()
+    ],
+)
+def test_a_learner_of_the_house_passes(name):
+    check_agent(small(name, TRIED), ENV, eventful(), steps=16)
 
 
 def test_an_agent_for_choices_passes_where_there_is_no_market():

@@ -14,10 +14,10 @@ from probes import (
     Probe,
 )
 from steelyard.agents.diversity import Peers, divergence
-from steelyard.agents.learning import WholeVectors, cheaper_view
 from steelyard.agents.networks import MLP
 from steelyard.agents.onpolicy import as_experience, collect, replay, shuffles
 from steelyard.agents.ppo import PPO
+from steelyard.agents.vectors import WholeVectors, cheaper_view
 from steelyard.errors import ConfigError, TrainingError
 from steelyard.evaluation.training import fit
 from steelyard.rollout import Space, TimeStep, bind, rollout

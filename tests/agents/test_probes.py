@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_learners import PROBED, TRIED, learners, small
 
 from probes import (
     BEST_ACTION,
@@ -19,26 +20,6 @@ from probes import (
     Probe,
 )
 from steelyard.errors import ConfigError
-from steelyard.registry import members
-
-ON_POLICY = {"learning_rate": 5e-3, "steps": 8_192, "envs": 32, "horizon": 8, "hidden": (16,)}
-EPOCHS = {"minibatch": 64, "epochs": 4}
-OFF_POLICY = {"learning_rate": 5e-3, "steps": 4_096, "envs": 8, "warmup": 256, "capacity": 4_096}
-OFF_POLICY |= {"collect": 4, "gradient_steps": 4, "tau": 0.05, "hidden": (16,)}
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "a2c": ON_POLICY | {"steps": 32_768, "envs": 16, "horizon": 4, "learning_rate": 1e-2},
-    "cppo": ON_POLICY | EPOCHS,
-    "ddpg": OFF_POLICY,
-    "double_dqn": OFF_POLICY,
-    "dqn": OFF_POLICY,
-    "dueling_dqn": OFF_POLICY,
-    "grpo": ON_POLICY | EPOCHS | {"steps": 40_960},
-    "ppo": ON_POLICY | EPOCHS,
-    "sac": OFF_POLICY | {"temperature": 0.02, "automatic": False},
-    "td3": OFF_POLICY,
-}
-"""What makes each learner of the room small."""
 
 FAST = {("ppo", True), ("grpo", False), ("dqn", True), ("sac", False)}
 """(learner, whether it has choices); all others are slow tests, which are the same code mostly."""
@@ -47,37 +28,20 @@ SEEN = ((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0))
 """The observations of all problems."""
 
 
-def learners() -> list[str]:
-    """Members that learn, without those that are made of others."""
-    found = members("agents")
-    return [
-        name
-        for name in found
-        if hasattr(found[name].value, "advance")
-        and "population" not in found[name].value.__annotations__
-    ]
-
-
 def admits(name: str, discrete: bool) -> bool:
     """Whether the learner acts in such a space; whether it does in any is a test of its own."""
     env, problem = Probe(discrete=discrete), jnp.asarray(0)
     try:
-        jax.eval_shape(lambda key: small(name).init(key, env, problem), jax.random.key(0))
+        jax.eval_shape(lambda key: small(name, PROBED).init(key, env, problem), jax.random.key(0))
     except ConfigError:
         return False
     return True
 
 
-def small(name: str) -> Any:
-    if name not in SETTINGS:
-        pytest.fail(f"give the learner `{name}` an entry in SETTINGS, here, that makes it small")
-    return members("agents")[name].value(**SETTINGS[name])
-
-
 @cache
 def learned(name: str, discrete: bool) -> tuple[Any, Any]:
     """What it thinks that states are worth, and does there: (problem, observation)."""
-    agent, env = small(name), Probe(discrete=discrete)
+    agent, env = small(name, PROBED), Probe(discrete=discrete)
 
     def solve(problem: jax.Array) -> Any:
         state, _ = jax.lax.scan(
@@ -144,6 +108,6 @@ def test_a_learner_solves_the_probes_that_its_actions_admit(name: str, discrete:
 
 
 def test_every_learner_has_an_entry_and_acts_in_some_space() -> None:
-    assert set(SETTINGS) == set(learners())
+    assert set(PROBED) == set(TRIED) == set(learners())
     for name in learners():
         assert admits(name, True) or admits(name, False), name

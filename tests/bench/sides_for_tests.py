@@ -52,5 +52,15 @@ def place(folder: Path, options: Mapping[str, Any]) -> Work:
     return Work({"cores": cores, "threads": os.environ.get("OMP_NUM_THREADS")}, lambda: 1)
 
 
+def returns(folder: Path, options: Mapping[str, Any]) -> Work:
+    """Reaches 10 times its seed and writes the seed into a log; fails where `broken` lies."""
+    if (folder / "broken").exists():
+        return broken(folder, options)
+    with (folder / "trained").open("a") as log:
+        log.write(f"{options['seed']}\n")
+    reached = 10.0 * options["seed"]
+    return Work({"returns": [reached - 1, reached + 1]}, lambda: 1)
+
+
 if __name__ == "__main__":
-    serve({"turn": turn, "chatty": chatty, "broken": broken, "place": place})
+    serve({"turn": turn, "chatty": chatty, "broken": broken, "place": place, "returns": returns})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,32 @@ import numpy as np
 import pytest
 
 from steelyard import bench
-from steelyard.bench import ours_device, ours_host
+from steelyard.bench import ours_device, ours_host, ours_train, ours_windows
 from steelyard.bench.gauges import FirstUpdate, Help, Memory
+from steelyard.bench.ours_agent import create, settings_of
 from steelyard.bench.protocol import Duel
 from steelyard.bench.result import Bench
-from steelyard.bench.suites import ACCOUNT, CASES, METRICS, SUITES
+from steelyard.bench.suites import CASES, METRICS, ONLY_NAMED, SUITES
 from steelyard.bench.synthetic import write_curves, write_market
+from steelyard.bench.training_cases import ACCOUNT, SAME_MARKET, TRAIN, WINDOWS
+from steelyard.cli.bench import bench as command
 from steelyard.errors import BenchError, UnknownNameError
 
 SMALL = {**ACCOUNT, "net": [4], "envs": 2, "horizon": 3, "calls": 2}
+
+
+def lighter(options: Mapping[str, Any], account: Mapping[str, Any]) -> dict[str, Any]:
+    """A training case with little work."""
+    settings = dict(options["settings"]) | {"hidden": [4]}
+    for name, most in {"horizon": 16, "epochs": 1, "minibatch": 8, "warmup": 16}.items():
+        if name in settings:
+            settings[name] = min(settings[name], most)
+    extra = dict(options["extra"])
+    if "horizon" in extra:
+        extra["horizon"] = 8
+    return {**options, **account, "settings": settings, "extra": extra, "updates": 2}
+
+
 PEERS = Path(bench.__file__).parent / "peers"
 
 
@@ -37,9 +55,18 @@ def test_every_suite_has_a_case_and_every_case_a_suite() -> None:
 
 
 def test_cases_are_chosen_by_suite_and_by_peer() -> None:
-    assert bench.choose() == list(CASES)
+    assert bench.choose() == [case for case in CASES if case.suite not in ONLY_NAMED]
     assert {case.suite for case in bench.choose("train")} == {"train"}
     assert all(case.against == "finrl" for case in bench.choose(against="finrl"))
+
+
+def test_a_suite_that_takes_an_hour_runs_only_where_it_is_named() -> None:
+    assert {case.suite for case in bench.choose("returns")} == set(ONLY_NAMED) == {"returns"}
+    assert not [case for case in bench.choose(against="finrl") if case.suite in ONLY_NAMED]
+
+
+def test_the_help_names_every_suite() -> None:
+    assert [name for name in SUITES if name not in str(command.__doc__)] == []
 
 
 def test_unknown_names_get_a_hint() -> None:
@@ -98,16 +125,55 @@ def test_orders_too_small_to_trade_are_found_to_change_nothing(folder: Path) -> 
     assert ours_device.facts_of(folder, options, params)["actions_matter"] is False
 
 
+@pytest.mark.parametrize(
+    ("agent", "settings", "facts", "steps"),
+    [
+        (
+            "ppo",
+            {"envs": 2, "horizon": 8, "minibatch": 4, "epochs": 3},
+            {"batch": 4, "steps": 8, "epochs": 3},
+            16,
+        ),
+        ("a2c", {"envs": 2, "horizon": 5}, {"batch": 10, "steps": 5, "epochs": 1}, 10),
+        (
+            "sac",
+            {"envs": 16, "horizon": 32, "collect": 2, "gradient_steps": 4, "minibatch": 8},
+            {"batch": 8, "gradients": 1 / 8},
+            512,
+        ),
+    ],
+)
+def test_what_a_peer_must_share_is_read_from_our_agent(
+    agent: str, settings: dict[str, Any], facts: dict[str, Any], steps: int
+) -> None:
+    assert settings_of(create(agent, settings)) == (facts, steps)
+
+
 @pytest.mark.slow
-def test_our_training_makes_whole_updates(folder: Path) -> None:
-    options = {**SMALL, "envs": 2, "steps": 8, "epochs": 1, "batch": 16, "updates": 2}
-    work = ours_device.train(folder, options)
-    assert work.run() == 2 * 2 * 8
-    assert {name: work.facts[name] for name in ("batch", "epochs", "steps")} == {
-        "batch": 16,
-        "epochs": 1,
-        "steps": 8,
-    }
+@pytest.mark.parametrize("agent", sorted({case.ours.candidates[0]["agent"] for case in TRAIN}))
+def test_our_training_makes_whole_updates_and_reports_the_settings(
+    agent: str, folder: Path
+) -> None:
+    case = next(case for case in TRAIN if case.ours.candidates[0]["agent"] == agent)
+    options = lighter(case.ours.candidates[0], SMALL)
+    work = ours_train.train(folder, options)
+    horizon = {**options["settings"], **options["extra"]}["horizon"]
+    assert work.run() == work.run() == options["updates"] * options["settings"]["envs"] * horizon
+    assert work.facts["actions_matter"] is True
+    shared = [name for name in case.agree if name not in SAME_MARKET]
+    assert {"batch"} < set(shared)
+    assert None not in [work.facts.get(name) for name in shared]
+
+
+@pytest.mark.slow
+def test_both_sides_of_the_batching_rows_train_the_same(folder: Path) -> None:
+    options = {**WINDOWS[1].ours.candidates[0], "net": [4], "windows": 2, "days": 10, "programs": 3}
+    options["agent"] = {"steps": 32, "envs": 2, "horizon": 8, "epochs": 1, "minibatch": 8}
+    together = ours_windows.batched(folder, options)
+    alone = ours_windows.separate(folder, options)
+    assert (together.run(), alone.run()) == (2 * 2 * 2 * 32, 3 * 32)
+    assert len(set(together.facts["values"])) == 3
+    assert together.facts["values"] == pytest.approx(alone.facts["values"], rel=1e-4)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_a_run_writes_a_bundle_that_verifies_bit_for_bit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "bundle"
-    found = run(capsys, place, "quick", "buy_and_hold", "--seeds", "2", "--steps", "512")
+    found = run(capsys, place, "quick", "buy_and_hold", "--seeds", "2", "--steps", "1024")
     assert set(found) >= {"task", "fingerprint", "rows", "bundle", "report", "seconds"}
     assert [(r["agent"], r["seeds"]) for r in found["rows"]] == [
         ("quick", [0, 1]),
@@ -121,9 +121,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(
         return advance(*words)
 
     monkeypatch.setattr(training, "_advance", stop)
-    found = run(capsys, tmp_path / "b", "buy_and_hold", "quick", "random", "--seeds", "1")
+    words = ("buy_and_hold", "quick", "random", "--seeds", "2", "--steps", "1024")
+    found = run(capsys, tmp_path / "b", *words)
     assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "quick"]
-    assert found["notes"] == ["quick stopped after 2 of 8 updates; not run are random"]
+    assert found["notes"] == ["quick stopped after 2 of 4 updates; not run are random"]
 
 
 def test_own_agents_run_beside_the_members(

@@ -161,10 +161,10 @@ def test_staggered_episodes_end_at_different_times_and_never_late() -> None:
 
 
 def test_an_episode_is_truncated_at_its_length_and_never_terminated_long_only() -> None:
-    panel = random_panel(seed=10, rows=12, assets=2)
-    actions = np.random.default_rng(1).uniform(-1, 1, (11, 2)).astype(np.float32)
+    panel = random_panel(seed=10, rows=8, assets=2)
+    actions = np.random.default_rng(1).uniform(-1, 1, (7, 2)).astype(np.float32)
     played = play(panel, actions)
-    assert played.truncated.tolist() == [False] * 10 + [True]
+    assert played.truncated.tolist() == [False] * 6 + [True]
     assert not played.terminated.any()
 
 

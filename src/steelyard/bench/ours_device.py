@@ -1,7 +1,7 @@
-"""Our side of the benchmarks that run on the device: rollout, training, ledger.
+"""Our side of the benchmarks that run on the device: rollout and ledger.
 
-Makers: `rollout` (environment steps with actor and critic in the loop), `train` (complete PPO
-updates) and `ledger` (environment steps alone, in float32 or exact money). The market is the one
+Makers: `rollout` (environment steps with actor and critic in the loop) and `ledger` (environment
+steps alone, in float32 or exact money); training is in `ours_train`. The market is the one
 of the peers: same closes, fills at the close that is shown, same cost, capital and shares per unit
 of action. Compiled programs take it as an argument.
 """
@@ -19,7 +19,6 @@ import numpy as np
 
 from steelyard.agents.networks import MLP
 from steelyard.agents.policies import create_policy, vector_size
-from steelyard.agents.ppo import PPO
 from steelyard.bench.peers.serve import Work, serve
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.market import Precision, build_market
@@ -149,37 +148,6 @@ def rollout(folder: Path, options: Mapping[str, Any]) -> Work:
     return Work(facts, lambda: run(int(options["calls"])), lambda: run(1))
 
 
-def train(folder: Path, options: Mapping[str, Any]) -> Work:
-    """Complete PPO updates: rollout, advantages, all epochs over all minibatches.
-
-    Options: `envs`, `steps` (per environment and update), `epochs`, `batch`, `updates` (per
-    round), `net` and the account's.
-    """
-    params, env = load_params(folder, options), StockEnv()
-    agent = PPO(
-        envs=options["envs"],
-        horizon=options["steps"],
-        epochs=options["epochs"],
-        minibatch=options["batch"],
-        hidden=tuple(options["net"]),
-        anneal=0.0,
-        log_std=0.0,
-    )
-    state = jax.jit(lambda key, params: agent.init(key, env, params))(jax.random.key(0), params)
-    advance = jax.jit(lambda state, params: agent.advance(state, env, params))
-
-    def run(updates: int) -> int:
-        nonlocal state
-        for _ in range(updates):
-            state, log = advance(state, params)
-            finish(log)
-        return updates * agent.envs * agent.horizon
-
-    facts = facts_of(folder, options, params)
-    facts |= {"batch": agent.minibatch, "epochs": agent.epochs, "steps": agent.horizon}
-    return Work(facts, lambda: run(int(options["updates"])), lambda: run(1))
-
-
 def ledger(folder: Path, options: Mapping[str, Any]) -> Work:
     """Environment steps without a policy, random orders, in the `precision` of the options."""
     precision: Precision = options["precision"]
@@ -213,7 +181,7 @@ def ledger(folder: Path, options: Mapping[str, Any]) -> Work:
     return Work(facts, run)
 
 
-MAKERS = {"rollout": rollout, "train": train, "ledger": ledger}
+MAKERS = {"rollout": rollout, "ledger": ledger}
 
 if __name__ == "__main__":
     serve(MAKERS)

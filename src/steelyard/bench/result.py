@@ -25,8 +25,11 @@ class Row:
         unit: of `ours` and `peer` ("samples per CPU-second", "seconds", "bytes").
         ours, peer: medians over the rounds; None where not measured.
         ratio, low, high: median, smallest and largest of ours / peer over the rounds.
-        bar: what has to be reached: by `ratio`, or by `ours` where the case has no peer.
+        bar: what has to be reached: by `ratio`, or by `ours` where the case has no peer or is
+            `judged` by it; None where the peer would have set it.
         sense: whether the bar is a floor or a ceiling.
+        judged: "ours" where both sides' figures are results and no speeds; `low` and `high` are
+            then an interval around `ours`.
         met: whether it is; None where it was not measured.
         versus: the other side in words, empty where the case has none.
         against: the peer's name, as `--against` takes it; empty where it is ours or none.
@@ -38,13 +41,14 @@ class Row:
     suite: str
     name: str
     unit: str
-    bar: float
+    bar: float | None
     ours: float | None = None
     peer: float | None = None
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
     sense: Literal["at least", "at most"] = "at least"
+    judged: Literal["ratio", "ours"] = "ratio"
     met: bool | None = None
     versus: str = ""
     against: str = ""
@@ -125,7 +129,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     spread = f"{_short(row.ratio)}x " if row.ratio is not None else ""
     spread += f"({_short(row.low)}..{_short(row.high)})" if row.low is not None else "-"
     met = {True: "yes", False: "NO", None: "not measured"}[row.met]
-    unit = "x" if row.versus else f" {row.unit}"
+    unit = "x" if row.versus and row.judged == "ratio" else f" {row.unit}"
     return (
         f"{row.suite}: {row.name}",
         _short(row.ours),

@@ -11,20 +11,24 @@ from collections.abc import Mapping
 from steelyard.bench.gauges import FirstUpdate, Help, Memory
 from steelyard.bench.protocol import Duel, Side
 from steelyard.bench.result import Case
+from steelyard.bench.returns_cases import RETURNS
+from steelyard.bench.training_cases import ACCOUNT, SAME_MARKET, TRAIN, WINDOWS
 
 SUITES: Mapping[str, str] = {
     "rollout": "environment steps with a 64-32 actor and critic in the loop",
-    "train": "complete PPO training at the default settings of stable-baselines3",
+    "train": "complete training, agent by agent, against the same one of stable-baselines3",
+    "windows": "windows, seeds and members in one program against one program each",
     "features": "eight indicators and turbulence, 30 stocks x 3,300 days",
     "metrics": "metrics of 10,000 equity curves",
     "ledger": "the exact ledger against float32 money",
     "memory": "peak memory of a rollout against the size of its observations",
     "start": "seconds to the first trained update, and to --help",
+    "returns": "returns on CartPole and Pendulum over ten seeds; about an hour, only when named",
 }
 """Name -> what it measures."""
 
-ACCOUNT = {"cash": 1_000_000, "cost": 0.001, "hmax": 100, "net": [64, 32]}
-"""Settings that both sides of every market case share."""
+ONLY_NAMED = frozenset({"returns"})
+"""Suites that run only where they are named."""
 
 METRICS = (
     "cumulative_return",
@@ -38,8 +42,6 @@ METRICS = (
 )
 """Metrics that both empyrical and we have."""
 
-_SAME_MARKET = ("data", "hmax", "cash", "cost", "net", "actions_matter")
-_SAME_TRAINING = (*_SAME_MARKET, "batch", "epochs", "steps")
 _DEVICE, _HOST = "steelyard.bench.ours_device", "steelyard.bench.ours_host"
 
 _ROLLOUT = Side(
@@ -50,20 +52,11 @@ _ROLLOUT = Side(
         for envs in (512, 2_048, 4_096)
     ),
 )
-_TRAIN = Side(
-    _DEVICE,
-    "train",
-    ({**ACCOUNT, "envs": 1, "steps": 2_048, "epochs": 10, "batch": 64, "updates": 16},),
-)
 
 
 def _peer_rollout(maker: str, *settings: tuple[int, int]) -> Side:
     candidates = tuple({**ACCOUNT, "envs": envs, "samples": samples} for envs, samples in settings)
     return Side("finrl_market", maker, candidates, peer="finrl")
-
-
-def _peer_train(maker: str) -> Side:
-    return Side("finrl_market", maker, ({**ACCOUNT, "envs": 1, "steps": 2_048},), peer="finrl")
 
 
 CASES: tuple[Case, ...] = (
@@ -74,7 +67,7 @@ CASES: tuple[Case, ...] = (
         _peer_rollout("pandas_rollout", (1, 512), (4, 512)),
         bar=2_000,
         versus="FinRL's pandas environment, policy of stable-baselines3, DummyVecEnv",
-        agree=_SAME_MARKET,
+        agree=SAME_MARKET,
         note="ours fills at the shown close, as the peer; ours stores what an update needs",
     ),
     Duel(
@@ -84,27 +77,11 @@ CASES: tuple[Case, ...] = (
         _peer_rollout("numpy_rollout", (1, 8_192), (8, 16_384)),
         bar=100,
         versus="FinRL's NumPy environment, policy of stable-baselines3, DummyVecEnv",
-        agree=_SAME_MARKET,
+        agree=SAME_MARKET,
         note="the peer ignores orders of a tenth of hmax and less; ours fills them all",
     ),
-    Duel(
-        "train",
-        "PPO at SB3's defaults, pandas environment",
-        _TRAIN,
-        _peer_train("pandas_train"),
-        bar=100,
-        versus="PPO.learn of stable-baselines3 on FinRL's pandas environment",
-        agree=_SAME_TRAINING,
-    ),
-    Duel(
-        "train",
-        "PPO at SB3's defaults, NumPy environment",
-        _TRAIN,
-        _peer_train("numpy_train"),
-        bar=10,
-        versus="PPO.learn of stable-baselines3 on FinRL's NumPy environment",
-        agree=_SAME_TRAINING,
-    ),
+    *TRAIN,
+    *WINDOWS,
     Duel(
         "features",
         "eight indicators",
@@ -151,7 +128,7 @@ CASES: tuple[Case, ...] = (
         ),
         bar=1 / 1.5,
         versus="the float32 ledger: exact money may cost 1.5 times as much",
-        agree=_SAME_MARKET,
+        agree=SAME_MARKET,
     ),
     Memory(
         "memory",
@@ -161,5 +138,6 @@ CASES: tuple[Case, ...] = (
     ),
     FirstUpdate("start", "first trained update, warm cache", bar=3.0, options=ACCOUNT),
     Help("start", "steelyard --help", bar=0.5),
+    *RETURNS,
 )
 """All cases, in the order of the table."""

@@ -1,7 +1,7 @@
 """FinRL's two stock environments under stable-baselines3, on the shared market.
 
-Makers: `pandas_rollout`, `numpy_rollout` (environment steps with the policy in the loop) and
-`pandas_train`, `numpy_train` (complete `PPO.learn`). Both environments run as published:
+Makers: `pandas_rollout`, `numpy_rollout`, environment steps with the policy in the loop; training
+is in `finrl_train`. Both environments run as published:
 
 * pandas: `StockTradingEnv` of `env_stocktrading.py`, fills at the close it shows, no risk gate;
 * NumPy: `StockTradingEnv` of `env_stocktrading_np.py`, fills at the next close, ignores orders of
@@ -87,7 +87,7 @@ def numpy_env(folder: Path, options: Mapping[str, Any]) -> tuple[Callable[[], An
     return make, lambda env: env.total_asset
 
 
-def _facts(
+def facts_of(
     folder: Path,
     options: Mapping[str, Any],
     make: Callable[[], Any],
@@ -113,18 +113,17 @@ def _facts(
     }
 
 
-def _agent(make: Callable[[], Any], options: Mapping[str, Any], **settings: Any) -> Any:
-    """SB3's PPO on `envs` environments in a DummyVecEnv; its defaults but for the net sizes."""
+def _policy(make: Callable[[], Any], options: Mapping[str, Any]) -> Any:
+    """The policy of SB3's PPO at its defaults but for the net sizes."""
     torch.set_num_threads(1)
-    np.random.seed(0)  # noqa: NPY002 - see _facts
+    np.random.seed(0)  # noqa: NPY002 - see facts_of
     return PPO(
         "MlpPolicy",
         DummyVecEnv([make] * options["envs"]),
         policy_kwargs={"net_arch": list(options["net"])},
         seed=0,
         device="cpu",
-        **settings,
-    )
+    ).policy
 
 
 def rollout(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any]], Work]:
@@ -132,7 +131,7 @@ def rollout(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any
 
     def maker(folder: Path, options: Mapping[str, Any]) -> Work:
         make, value = environment(folder, options)
-        policy = _agent(make, options).policy
+        policy = _policy(make, options)
         envs = DummyVecEnv([make] * options["envs"])
         low, high = envs.action_space.low, envs.action_space.high
         observation = envs.reset()
@@ -147,31 +146,8 @@ def rollout(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any
             return int(length * options["envs"])
 
         samples = options["samples"]
-        facts = _facts(folder, options, make, value)
+        facts = facts_of(folder, options, make, value)
         return Work(facts, lambda: steps(samples), lambda: steps(samples // 4))
-
-    return maker
-
-
-def train(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any]], Work]:
-    """The maker of complete PPO training at the defaults of stable-baselines3."""
-
-    def maker(folder: Path, options: Mapping[str, Any]) -> Work:
-        make, value = environment(folder, options)
-        agent = _agent(make, options, n_steps=options["steps"])
-        samples = options["steps"] * options["envs"]
-
-        def learn() -> int:
-            before = agent.num_timesteps
-            agent.learn(total_timesteps=samples, reset_num_timesteps=False)
-            return int(agent.num_timesteps - before)
-
-        facts = _facts(folder, options, make, value)
-        defaults = {"batch": agent.batch_size, "epochs": agent.n_epochs, "steps": agent.n_steps}
-        warm = _agent(make, options, n_steps=64)
-        return Work(
-            facts | defaults, learn, lambda: int(warm.learn(total_timesteps=64).num_timesteps)
-        )
 
     return maker
 
@@ -179,8 +155,6 @@ def train(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any]]
 MAKERS = {
     "pandas_rollout": rollout(pandas_env),
     "numpy_rollout": rollout(numpy_env),
-    "pandas_train": train(pandas_env),
-    "numpy_train": train(numpy_env),
 }
 
 if __name__ == "__main__":

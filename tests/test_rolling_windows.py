@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -170,10 +171,32 @@ def test_windows_that_cannot_hold_are_refused(
         evaluate(rolled(**change), [("quick", AGENT)], seeds=(0,))
 
 
+class StillState(NamedTuple):
+    policy: Always
+
+
+class Still(eqx.Module):
+    """A learner that stays with the action that it drew; it costs nothing to compile."""
+
+    steps: int = eqx.field(static=True, default=1)
+
+    @property
+    def updates(self) -> int:
+        return 1
+
+    def init(self, key: jax.Array, env: object, params: object) -> StillState:
+        return StillState(Always(jax.random.uniform(key, (4,), jnp.float32, -1, 1)))
+
+    def advance(
+        self, state: StillState, env: object, params: object, peers: object = None
+    ) -> tuple[StillState, dict[str, jax.Array]]:
+        return state, {"reward": jnp.zeros(())}
+
+
 def test_ensembles_of_one_population_share_its_training_and_weigh_it_by_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    population = Population(groups=((AGENT, 2),))
+    population = Population(groups=((Still(), 2),))
     begun: list[object] = []
 
     def note(agent: object, *words: object, **rest: object) -> object:
@@ -192,6 +215,6 @@ def test_ensembles_of_one_population_share_its_training_and_weigh_it_by_validati
     weights = np.asarray(two["weights"])
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     assert len(np.unique(weights[:, 0])) > 1  # another validation, other weights
-    assert two["members"] == ["ppo 1", "ppo 2"]
+    assert two["members"] == ["Still 1", "Still 2"]
     assert len(two["dates"]) == 5
     assert np.asarray(two["correlation"]).shape == (2, 2)
