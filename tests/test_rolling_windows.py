@@ -123,6 +123,7 @@ def test_retraining_learns_from_the_validation_rows_as_well() -> None:
     assert int(without.learn.last[0]) == ROLLING.train
 
 
+@pytest.mark.slow
 def test_a_warm_start_goes_on_from_the_round_before() -> None:
     still = replace(AGENT, learning_rate=0.0)  # what a round begins with is what it ends with
     task = rolled(rolling=replace(ROLLING, warm_start=True))

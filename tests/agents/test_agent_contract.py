@@ -87,10 +87,7 @@ def test_the_check_catches_a_leak_in_an_agent_that_learns():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("ppo", "dqn") else pytest.mark.slow)
-        for name in learners()
-    ],
+    [pytest.param(name, marks=() if name == "ppo" else pytest.mark.slow) for name in learners()],
 )
 def test_a_learner_of_the_house_passes(name):
     check_agent(small(name, TRIED), ENV, eventful(), steps=16)

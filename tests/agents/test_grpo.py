@@ -87,6 +87,7 @@ def test_looking_ahead_finds_what_pays_a_step_later():
     assert trained(far, LATER)[0] > 0.7
 
 
+@pytest.mark.slow
 def test_a_policy_without_anything_to_learn_stays_unless_a_peer_drives_it_away():
     env, problem = Probe(discrete=True), jnp.asarray(OBSERVED_REWARD)
     start, other = (SMALL.init(jax.random.key(seed), env, problem) for seed in (0, 1))

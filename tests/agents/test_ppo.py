@@ -68,6 +68,7 @@ def test_the_policy_solves_the_probes_of_action(problem: int, discrete: bool) ->
         assert float(Probe(discrete=discrete).signed(action)) * best > 0.7
 
 
+@pytest.mark.slow
 def test_training_piece_by_piece_from_the_host_is_the_training_program() -> None:
     env, key = Probe(discrete=True), jax.random.key(3)
     policy, log = eqx.filter_jit(lambda k, p: SHORT.train(k, env, p))(key, jnp.asarray(MATCH_SIGN))
@@ -129,6 +130,7 @@ def test_a_table_larger_than_the_batch_is_left_out_and_changes_no_answer() -> No
     np.testing.assert_allclose(*outputs(params), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_peers_push_a_policy_away_the_more_they_weigh_and_without_weight_not_at_all() -> None:
     env, problem = Probe(discrete=False), jnp.asarray(CONSTANT_REWARD)
     agent = PPO(steps=64, envs=4, horizon=4, minibatch=16, epochs=3, hidden=(4,), anneal=0.0)

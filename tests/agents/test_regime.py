@@ -62,6 +62,7 @@ def test_the_regime_of_a_row_does_not_change_with_what_comes_after_it():
         np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
 
 
+@pytest.mark.slow
 def test_each_regime_is_traded_by_its_own_agent_on_one_account():
     params = window(walk(120, 3, seed=4), max_shares=10.0, cost=1e-3)
     agent = Regime(PAIR, fast=5, slow=20, confirm=2)
