@@ -74,7 +74,7 @@ STOCK_ENSEMBLE = register(
             "ddpg": {"warmup": 256, "gradient_steps": 2},
         },
         index=DJIA,
-        agents=(*ENSEMBLES, *SINGLE, "min_variance"),
+        agents=(*ENSEMBLES, *SINGLE, "min_variance", "buy_and_hold"),
         published=rows_of(5),
         claims=CLAIMS,
     ),
