@@ -6,11 +6,8 @@ import pytest
 from stock_windows import ENV, eventful
 
 from probes import (
-    BEST_ACTION,
     CONSTANT_REWARD,
-    DELAYED_REWARD,
     MATCH_SIGN,
-    OBSERVED_REWARD,
     Probe,
 )
 from steelyard.agents.diversity import Peers, divergence
@@ -22,50 +19,7 @@ from steelyard.errors import ConfigError, TrainingError
 from steelyard.evaluation.training import fit
 from steelyard.rollout import Space, TimeStep, bind, rollout
 
-SMALL = PPO(
-    learning_rate=5e-3, steps=8_192, envs=32, horizon=8, minibatch=64, epochs=4, hidden=(16,)
-)
 SHORT = PPO(steps=1_024, envs=32, horizon=8, minibatch=64, epochs=4, hidden=(8,))
-
-
-@eqx.filter_jit
-def learned(discrete: bool, problem: jax.Array) -> tuple[object, object]:
-    """Policy and critic after training; one program for all problems of an action space."""
-    env = Probe(discrete=discrete)
-    state, _ = jax.lax.scan(
-        lambda state, _: SMALL.advance(state, env, problem),
-        SMALL.init(jax.random.key(0), env, problem),
-        None,
-        length=SMALL.updates,
-    )
-    return state.policy, state.critic
-
-
-@pytest.mark.parametrize("discrete", [True, False], ids=["choices", "box"])
-@pytest.mark.parametrize(
-    ("problem", "expected"),
-    [
-        (CONSTANT_REWARD, {(0.0, 0.0): 1.0}),
-        (OBSERVED_REWARD, {(1.0, 0.0): 1.0, (-1.0, 0.0): -1.0}),
-        (DELAYED_REWARD, {(0.0, 0.0): 0.99, (0.0, 1.0): 1.0}),
-    ],
-)
-def test_the_critic_solves_the_probes_of_value(
-    problem: int, expected: dict[tuple[float, float], float], discrete: bool
-) -> None:
-    _, critic = learned(discrete, jnp.asarray(problem))
-    for seen, worth in expected.items():
-        assert float(critic(jnp.array(seen))[0]) == pytest.approx(worth, abs=0.1)
-
-
-@pytest.mark.parametrize("discrete", [True, False], ids=["choices", "box"])
-@pytest.mark.parametrize("problem", [BEST_ACTION, MATCH_SIGN])
-def test_the_policy_solves_the_probes_of_action(problem: int, discrete: bool) -> None:
-    policy, _ = learned(discrete, jnp.asarray(problem))
-    for sign in (1.0, -1.0) if problem == MATCH_SIGN else (0.0,):
-        action = policy(jnp.array([sign, 0.0]), None)[0].mode()
-        best = sign if problem == MATCH_SIGN else 1.0
-        assert float(Probe(discrete=discrete).signed(action)) * best > 0.7
 
 
 @pytest.mark.slow
