@@ -65,8 +65,8 @@ def _against_sb3(
 def _replaying(agent: str) -> tuple[Duel, ...]:
     """An agent with a memory, at the replay ratio of either library."""
     return (
-        *_against_sb3(agent, _EVERY_STEP, {"horizon": 256}, 8, 384, " step by step"),
-        *_against_sb3(agent, _BATCHED, {"horizon": 32}, 32, 768, " on 16 environments"),
+        *_against_sb3(agent, _EVERY_STEP, {"horizon": 256}, 8, 256, " step by step"),
+        *_against_sb3(agent, _BATCHED, {"horizon": 32}, 32, 512, " on 16 environments"),
     )
 
 
