@@ -18,7 +18,7 @@ from steelyard.errors import DataError, MissingDataError
 
 Floats = NDArray[np.float64]
 Date = str | np.datetime64
-"""A day as ISO text or as a datetime64."""
+"""A day, or a day and a time of it, as ISO text or as a datetime64."""
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,31 @@ class Panel:
     def span(self, start: Date, end: Date) -> tuple[int, int]:
         """Index of the first and of the last row within `start`..`end`, both inclusive.
 
+        A plain day is all of it. With a time of day ("2015-05-01T12:00:00") it is that instant:
+        the first row is then not before `start`, the last not after `end`.
+
         Raises:
             MissingDataError: the period lies (partly) outside the data or holds no row.
-            DataError: a date that cannot be read.
+            DataError: a date that cannot be read, or a time of day where rows are days.
         """
-        first, last = _day(start), _day(end)
-        days = self.timestamps.astype("datetime64[D]")
-        if len(days) == 0 or first > last or first < days[0] or last > days[-1]:
-            held = f"{days[0]}..{days[-1]}" if len(days) else "no rows"
+        stamps, one_day = self.timestamps, np.timedelta64(1, "D")
+        first, last = (_moment(date, stamps.dtype) for date in (start, end))
+        until = last + one_day if _is_day(last) else last
+        held = stamps[[0, -1]] if len(stamps) else stamps
+        if _is_day(first) and _is_day(last):
+            held = held.astype("datetime64[D]")
+        outside = len(held) == 0 or (first >= until if _is_day(last) else first > last)
+        if not outside:
+            begins = stamps[0].astype("datetime64[D]") if _is_day(first) else stamps[0]
+            outside = first < begins or last > stamps[-1]
+        if outside:
+            there = f"{held[0]}..{held[-1]}" if len(held) else "no rows"
             raise MissingDataError(
-                f"the period {first}..{last} is not inside the data `{self.name}` ({held})",
+                f"the period {first}..{last} is not inside the data `{self.name}` ({there})",
                 hint="choose dates inside the data, or load a longer set",
             )
-        low = int(np.searchsorted(days, first, side="left"))
-        high = int(np.searchsorted(days, last, side="right")) - 1
+        low = int(np.searchsorted(stamps, first, side="left"))
+        high = int(np.searchsorted(stamps, until, side="left" if _is_day(last) else "right")) - 1
         if high < low:
             raise MissingDataError(f"no session of `{self.name}` lies in {first}..{last}")
         return low, high
@@ -135,11 +146,29 @@ class Panel:
         return hasher.hexdigest()
 
 
-def _day(date: Date) -> np.datetime64:
+def _moment(date: Date, stamps: np.dtype[Any]) -> np.datetime64:
+    """A date in days, or with its time of day where it has one."""
     try:
-        return np.datetime64(str(date), "D")
+        moment = np.datetime64(str(date))
     except ValueError:
-        raise DataError(f"cannot read the date `{date}`", hint="write it as 2021-01-04") from None
+        moment = np.datetime64("NaT")
+    if np.isnat(moment):
+        raise DataError(f"cannot read the date `{date}`", hint="write it as 2021-01-04")
+    day: np.datetime64 = moment.astype("datetime64[D]")
+    if np.datetime_data(moment.dtype)[0] in ("Y", "M", "W", "D"):
+        return day
+    if np.datetime_data(stamps)[0] != "D":
+        return moment
+    if day != moment:
+        raise DataError(
+            f"`{date}` names a time of day, and the rows of the data are days",
+            hint=f"write it as {day}",
+        )
+    return day
+
+
+def _is_day(moment: np.datetime64) -> bool:
+    return np.datetime_data(moment.dtype)[0] == "D"
 
 
 @dataclass(frozen=True)
@@ -154,7 +183,8 @@ class Feature:
             "ratio" (dimensionless around 0), "level" (anything else).
         warmup: observed rows of an asset that the definition needs before its first value; the
             value is NaN on these, never filled.
-        scope: "asset" for one column each, "market" for one series for all.
+        scope: "asset" for one column each from its own asset alone, "cross_section" for one column
+            each that compares the assets of a row, "market" for one series for all.
         summary: one line for lists.
     """
 
@@ -162,12 +192,15 @@ class Feature:
     function: Callable[[Panel], Floats]
     unit: Literal["price", "price_change", "percent", "ratio", "level"]
     warmup: int
-    scope: Literal["asset", "market"] = "asset"
+    scope: Literal["asset", "cross_section", "market"] = "asset"
     summary: str = ""
 
     def __call__(self, panel: Panel) -> Floats:
         """Values (T, N) or (T,), NaN during the warm-up and where the asset was not observed."""
-        values = np.array(self.function(panel), dtype=np.float64)
+        return self.masked(np.array(self.function(panel), dtype=np.float64), panel)
+
+    def masked(self, values: Floats, panel: Panel) -> Floats:
+        """`values` of the function, with NaN written where `__call__` has none."""
         if self.scope == "market":
             values[: self.warmup] = np.nan
             return values

@@ -186,7 +186,8 @@ def test_the_flaw_of_the_published_pipeline_is_found_in_the_dow_set() -> None:
 
 
 def test_the_other_bundled_sets_have_the_flaws_on_their_cards() -> None:
-    found = {card.name: kinds(check(load("bundled", card.name))) for card in datasets()[1:]}
+    names = [card.name for card in datasets() if card.name.startswith("us_")]
+    found = {name: kinds(check(load("bundled", name))) for name in names[1:]}
     assert found == {
         "us_index_daily_2009_2023": {"zero_volume": ("^GSPC", "2023-05-24", 1)},
         "us_vix_daily_2005_2023": {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cyclopts
 
-from steelyard.cli.output import emit, say, show_card, show_table
+from steelyard.cli.output import Progress, emit, say, show_card, show_table
 
 app = cyclopts.App(name="data", help="Data sets: list them, show a card, keep a copy, check.")
 
@@ -68,8 +68,10 @@ def fetch(address: str, *, licence: str = "not stated", json: bool = False) -> N
         Print one JSON document on stdout.
     """
     from steelyard.data import Store, load
+    from steelyard.data.progress import watched
 
-    panel = load(address)
+    with Progress() as progress, watched(progress):
+        panel = load(address)
     sha = Store().put(panel, licence=licence, origin=address)
     facts = {"name": panel.name, "sha256": sha, "rows": len(panel), "assets": list(panel.assets)}
     emit(facts) if json else show_card(facts)
@@ -82,7 +84,7 @@ def check(address: str, *, exchange: str = "XNYS", json: bool = False) -> int:
     Parameters
     ----------
     address
-        A file or folder of prices, or what `load` takes (`bundled:NAME`, `synthetic:none`).
+        A file or folder of prices, or what `load` takes (`bundled:NAME`, `books:FILE`).
     exchange
         Calendar to hold the days against; `none` for markets that never close.
     json
@@ -90,13 +92,18 @@ def check(address: str, *, exchange: str = "XNYS", json: bool = False) -> int:
     """
     from steelyard.data import check as check_panel
     from steelyard.data import check_file, load
+    from steelyard.data.book_sources import check_book_file
+    from steelyard.data.progress import watched
 
     calendar = None if exchange == "none" else exchange
     path = address.removeprefix("files:")
-    if Path(path).exists():
-        report = check_file(path, exchange=calendar)
-    else:
-        report = check_panel(load(address), exchange=calendar)
+    with Progress() as progress, watched(progress):
+        if Path(path).exists():
+            report = check_file(path, exchange=calendar)
+        elif address.startswith(("books:", "lobster:")):
+            report = check_book_file(address)
+        else:
+            report = check_panel(load(address), exchange=calendar)
     if json:
         emit(report.to_dict())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -47,14 +47,17 @@ class Card:
         attribution: the line to print where the data is shown.
         origin: where it was taken from.
         sha256: digest of the Parquet file; `load` refuses a file with another.
-        rows, sessions: rows of the table, and distinct dates.
-        start, end: first and last session.
+        rows, sessions: rows of the table, and distinct dates or times.
+        start, end: first and last session; with the time of day where rows have one.
         assets: names in the set.
         columns: column -> meaning and unit.
         adjustments: what has been done to the prices, and what `load` does.
         flaws: what is known to be wrong or missing.
         checks: what was checked, and the result.
         context: series that `load` joins by date: name -> bundled set whose close it is.
+        kind: "prices" for bars of assets, "book" for an order book, which `load` reads as such.
+        book: of a book, how it is read: options of `book_files.read_book` and `books.to_book`.
+        segments: of a book, stretches without a gap.
     """
 
     name: str
@@ -75,6 +78,9 @@ class Card:
     flaws: tuple[str, ...]
     checks: tuple[str, ...]
     context: Mapping[str, str]
+    kind: str = "prices"
+    book: Mapping[str, Any] = field(default_factory=dict)
+    segments: int = 1
 
     @property
     def path(self) -> Path:

@@ -10,18 +10,19 @@ if TYPE_CHECKING:
 _ZONE = r"(:\d\d(?:\.\d+)?)(Z|[+-]\d\d:?\d\d)$"
 
 
-def read_dates(values: pl.Series) -> pl.Series:
+def read_dates(values: pl.Series, *, days: bool = True) -> pl.Series:
     """Dates as Datetime[us] without zone; null where they cannot be read.
 
     Text may be 2020-01-31, 20200131, or a date and time with or without a UTC offset. Bars that
-    all carry midnight of their own zone are days and keep their date; other times become UTC.
+    all carry midnight of their own zone are days and keep their date; other times become UTC,
+    and where `days` is not set, all do.
     """
     import polars as pl
 
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
         wall = values.dt.replace_time_zone(None)
         aware = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return (wall if _midnight(wall) else aware).cast(pl.Datetime("us"))
+        return (wall if days and _midnight(wall) else aware).cast(pl.Datetime("us"))
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("us"))
     text = values.cast(pl.String).str.strip_chars().str.replace("T", " ", literal=True)
@@ -34,7 +35,7 @@ def read_dates(values: pl.Series) -> pl.Series:
             bare.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", strict=False),
         )
     ).to_series()
-    if _midnight(wall):
+    if days and _midnight(wall):
         return wall.rename(values.name)
     return (wall - _offset(text)).rename(values.name)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.data.adjust import PRICES
+from steelyard.data.books import check_book, is_book
 from steelyard.data.calendar import Days, extra_sessions, missing_sessions
 from steelyard.data.report import Finding, Report, finding, ordered
 from steelyard.data.rows import repair_rows, row_defects
@@ -35,12 +36,15 @@ def check(panel: Panel, *, exchange: str | None = "XNYS") -> Report:
     expected of it.
 
     Args:
-        panel: prices; rules on fields that it lacks are left out.
+        panel: prices; rules on fields that it lacks are left out. A book has rules of its own,
+            see `books.check_book`.
         exchange: calendar that its days are held against; None for markets that never close.
 
     Raises:
         UnknownNameError: no exchange has that name.
     """
+    if is_book(panel):
+        return check_book(panel)
     return _inspect(panel, exchange, np.zeros((len(panel), len(panel.assets)), dtype=bool))
 
 

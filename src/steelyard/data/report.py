@@ -25,6 +25,7 @@ RULES: dict[str, tuple[str, str]] = {
     "gap": ("warning", "the asset is not tradable on these rows"),
     "missing_session": ("warning", "no asset has a row on these sessions of the exchange"),
     "extra_session": ("warning", "the exchange was closed: is it the right one?"),
+    "segment_border": ("note", "the clock has a gap: no window, feature or episode crosses it"),
     "zero_volume": ("warning", "nothing was traded on these rows: the price is indicative"),
     "flat_row": ("warning", "open, high, low and close are one number: the price is indicative"),
     "late_listing": ("note", "not tradable before; start later for a balanced panel"),

@@ -76,12 +76,12 @@ def synthetic(
     return _make(
         Plan(
             kind=str(request),
-            seed=_whole("seed", seed),
-            rows=_whole("rows", rows),
-            assets=_whole("assets", assets),
-            strength=_real("strength", usual_strength if strength is None else strength),
-            volatility=_real("volatility", volatility),
-            memory=_real("memory", usual_memory if memory is None else memory),
+            seed=whole_number("seed", seed),
+            rows=whole_number("rows", rows),
+            assets=whole_number("assets", assets),
+            strength=real_number("strength", usual_strength if strength is None else strength),
+            volatility=real_number("volatility", volatility),
+            memory=real_number("memory", usual_memory if memory is None else memory),
             start_date=str(start_date),
         )
     )
@@ -160,14 +160,24 @@ def _weekdays(plan: Plan) -> np.ndarray:
     return np.busday_offset(first, np.arange(plan.rows), roll="forward")
 
 
-def _whole(name: str, value: object) -> int:
-    number = _real(name, value)
+def whole_number(name: str, value: object) -> int:
+    """The option `name` as a whole number.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    number = real_number(name, value)
     if not number.is_integer():
         raise ConfigError(f"{name} is {value}, not a whole number", hint=f"{name}=10")
     return int(number)
 
 
-def _real(name: str, value: object) -> float:
+def real_number(name: str, value: object) -> float:
+    """The option `name` as a number.
+
+    Raises:
+        ConfigError: it is none.
+    """
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from steelyard.data.book_files import SPARE, read_book
+from steelyard.data.books import to_book
 from steelyard.data.cards import Card, show
 from steelyard.data.table import to_panel
-from steelyard.errors import DataError
+from steelyard.errors import ConfigError, DataError
 from steelyard.registry import member
 from steelyard.types import Floats, Panel
 
@@ -28,14 +30,20 @@ def bundled(request: str, *, adjust: str = "all") -> Panel:
     Returns:
         Fields open, high, low, close and, where the set has it, volume. The series that the card
         names as context (VIX for the Dow Jones set) are joined by date, NaN where they have none.
+        An order book has the fields of a book panel (see `steelyard.data.books`).
 
     Raises:
         UnknownNameError: no set has that name.
         DataError: the file on disk is not the one that the card describes.
+        ConfigError: prices of a book are to be adjusted.
     """
     import polars as pl
 
     card = show(str(request))
+    if card.kind == "book":
+        if adjust != "all":
+            raise ConfigError(f"{card.name} has nothing to adjust", hint="leave `adjust` out")
+        return _book(card)
     frame = pl.read_parquet(io.BytesIO(_verified(card)))
     if "tic" not in frame.columns:
         frame = frame.with_columns(pl.lit(card.assets[0]).alias("tic"))
@@ -43,6 +51,25 @@ def bundled(request: str, *, adjust: str = "all") -> Panel:
     panel = to_panel(frame, how=adjust, name=f"bundled:{card.name}{suffix}", sha256=card.sha256)
     context = {name: _close_of(other, panel.timestamps) for name, other in card.context.items()}
     return replace(panel, context=context)
+
+
+def _book(card: Card) -> Panel:
+    """The book that a card describes, read as the card says."""
+    _verified(card)
+    clock = {name: card.book[name] for name in ("start", "every") if name in card.book}
+    levels, repair = card.book["levels"], card.book.get("repair", "")
+    rows, sha256 = read_book(
+        card.path, levels=levels, spare=SPARE if repair else 0, tick=card.book["tick"], **clock
+    )
+    return to_book(
+        rows,
+        asset=card.assets[0],
+        name=f"bundled:{card.name}",
+        sha256=sha256,
+        levels=levels,
+        max_gap=card.book["max_gap"],
+        repair=repair,
+    )
 
 
 def _close_of(name: str, timestamps: np.ndarray) -> Floats:
