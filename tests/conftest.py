@@ -8,7 +8,7 @@ from jaxtyping import install_import_hook
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
-SHAPED = ("ledger", "market", "rollout", "envs", "agents")
+SHAPED = ("ledger", "market", "book", "rollout", "envs", "agents", "factors")
 """Rooms whose annotated shapes are checked on every call while tests run."""
 
 # One folder per worker: JAX does not write the entries of its compilation cache atomically.

@@ -1,14 +1,16 @@
 """The ledger: the only place where money moves.
 
-One function, `execute`, settles an order: sells first, then buys in the order of their size for as
-long as the cash lasts. It runs on two kinds of money.
+`execute` settles an order of shares: sells first, then buys in the order of their size for as long
+as the cash lasts. In an order book `walk` says what an order costs level by level, and `trade`
+settles it. Both run on two kinds of money.
 
 * **Float**: prices and cash in quote currency, float32 (training) or float64.
 * **Exact**: prices are whole ticks of 1e-4 and every amount is a whole number of 1e-7 units, held
-  in float64. Sums and products of such integers are exact below 2**53 (about 9e8 in quote
-  currency), whatever their order, the batch size, the number of threads or the device; and
-  `floor(a / b)` is exact too, because for integers a < 2**53 the quotient can only round up to a
-  whole number when it is one. A scored backtest always runs on exact money.
+  in float64; a book has its own tick and its own smallest amount (`book.build_book`). Sums and
+  products of such integers are exact below 2**53 (about 9e8 in quote currency for shares),
+  whatever their order, the batch size, the number of threads or the device; and `floor(a / b)` is
+  exact too, because for integers a < 2**53 the quotient can only round up to a whole number when
+  it is one. A scored backtest always runs on exact money.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ TICK_MONEY = 1_000
 
 PARTS = 1_000_000
 """The exact ledger rounds costs to parts per million of the traded value."""
+
+BOOK_PARTS = 100_000_000
+"""The exact ledger rounds the fees of a book to parts of 1e-8 of the traded value."""
 
 
 class Account(NamedTuple):
@@ -205,3 +210,114 @@ def largest_order(assets: int, dtype: np.dtype | type) -> int:
 def to_money(amount: float) -> float:
     """An amount in quote currency as the exact ledger counts it."""
     return float(np.round(amount * MONEY))
+
+
+class Trade(NamedTuple):
+    """What became of an order in a book.
+
+    Attributes:
+        cash: () after it.
+        order: () base units that changed hands, + bought and - sold; 0 where nothing did.
+        paid: () what that cost against the mark: spread, depth and fee; never negative.
+    """
+
+    cash: Float[Array, ""]
+    order: Float[Array, ""]
+    paid: Float[Array, ""]
+
+
+def walk(
+    order: Float[Array, ""],
+    mark: Float[Array, ""],
+    bid: Float[Array, " L"],
+    ask: Float[Array, " L"],
+    bid_size: Float[Array, " L"],
+    ask_size: Float[Array, " L"],
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """What an order costs against the mark when it walks the levels of a book, best first.
+
+    Exact where prices and sizes are whole numbers.
+
+    Args:
+        order: base units, + buys at the asks and - sells at the bids.
+        mark: between the best bid and the best ask.
+        bid, ask: price of each level, from the best; a level of size 0 may have any price.
+        bid_size, ask_size: base units on offer there.
+
+    Returns:
+        The cost, never negative, and whether the visible levels hold the order. What they do not
+        hold is charged at the price of the deepest of them.
+    """
+    buys = order > 0
+    size = jnp.where(buys, ask_size, bid_size)
+    distance = jnp.where(buys, ask - mark, mark - bid)
+    wanted, through = jnp.abs(order), jnp.cumsum(size)
+    filled = jnp.clip(wanted - (through - size), 0, size)
+    beyond = jnp.maximum(wanted - through[-1], 0)
+    deepest = jnp.maximum(distance[0], jnp.max(jnp.where(size > 0, distance, 0)))
+    return jnp.sum(filled * distance) + beyond * deepest, beyond == 0
+
+
+def trade(
+    cash: Float[Array, ""],
+    units: Float[Array, ""],
+    order: Float[Array, ""],
+    mark: Float[Array, ""],
+    depth: Float[Array, ""],
+    fee: Float[Array, ""] | float,
+    *,
+    exact: bool = False,
+    collateral: bool = True,
+) -> Trade:
+    """Settle an order of which `walk` has said what it costs.
+
+    Args:
+        cash, units: the account; units are negative when short.
+        order: base units, + buys and - sells.
+        mark: mid price of the book in which it fills.
+        depth: what the order costs against the mark before the fee.
+        fee: fraction of the traded value, in [0, 1).
+        exact: money is whole; the fee is then rounded up, against the trader.
+        collateral: nothing fills that adds to the position and leaves it worth more than the
+            account: no buying on credit, and no short sale that is not fully covered.
+
+    Returns:
+        The cash after it, what filled (all or nothing) and what that cost: cash and units at the
+        mark are worth exactly that much less.
+    """
+    value = order * mark + depth  # of a sale: minus what comes in
+    charge = share_of(jnp.abs(value), fee, exact=exact)
+    after, held = cash - value - charge, units + order
+    if collateral:
+        worth, exposure = after + held * mark, jnp.abs(held) * mark
+        fills = (jnp.abs(held) <= jnp.abs(units)) | (exposure <= worth)
+        order, after = jnp.where(fills, order, 0), jnp.where(fills, after, cash)
+        depth, charge = jnp.where(fills, depth, 0), jnp.where(fills, charge, 0)
+    return Trade(after, order, depth + charge)
+
+
+def share_of(
+    amount: Float[Array, ""], fraction: Float[Array, ""] | float, *, exact: bool
+) -> Float[Array, ""]:
+    """`amount * fraction`; of whole money, in whole parts of 1e-8 and rounded up."""
+    if not exact:
+        return amount * fraction
+    parts = jnp.round(jnp.asarray(fraction, amount.dtype) * BOOK_PARTS)
+    # split, because amount * parts may leave the whole numbers that a float64 can hold
+    whole, rest = divide_whole(amount, BOOK_PARTS)
+    part, left = divide_whole(rest * parts, BOOK_PARTS)
+    return whole * parts + part + (left > 0)
+
+
+def divide_whole(
+    amount: Float[Array, ""], divisor: int
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Quotient and remainder of whole numbers >= 0, the amount below 2**53.
+
+    XLA may multiply by the inverse instead of dividing, so that the quotient is off by one; the
+    remainder, which is exact, tells.
+    """
+    quotient = jnp.floor(amount / divisor)
+    rest = amount - quotient * divisor
+    quotient = quotient + (rest >= divisor) - (rest < 0)
+    return quotient, amount - quotient * divisor

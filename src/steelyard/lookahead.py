@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from steelyard.book import BookMarket
 from steelyard.ledger import TICK_MONEY
 from steelyard.market import Market
 
@@ -16,12 +18,19 @@ WORLDS = ("garbage", "halted")
 """What may come after a row: unrelated prices, or no trade ever again."""
 
 
-def another_future(market: Market, row: int, world: str = "garbage") -> Market:
+@overload
+def another_future(market: Market, row: int, world: str = "garbage") -> Market: ...
+@overload
+def another_future(market: BookMarket, row: int, world: str = "garbage") -> BookMarket: ...
+def another_future(
+    market: Market | BookMarket, row: int, world: str = "garbage"
+) -> Market | BookMarket:
     """The same market up to the close of bar `row`, and another one after it.
 
     Whoever decides at the close of bar `row` or before cannot tell the two apart: the marks, the
     table and the gauges differ from `row + 1` on, and the prices at which orders fill from `row`
-    on, because an order that is decided at `row` fills at the next open.
+    on, because an order that is decided at `row` fills at the next open. Of a book everything
+    differs from `row + 1` on but where its gaps are.
 
     Args:
         row: last row that stays, in [0, T).
@@ -33,8 +42,14 @@ def another_future(market: Market, row: int, world: str = "garbage") -> Market:
     """
     if world not in WORLDS:
         raise ValueError(f"no world named `{world}`; there are {', '.join(WORLDS)}")
+    if isinstance(market, BookMarket):
+        return _another_book(market, row, halted=world == "halted")
+    return _another_market(market, row, halted=world == "halted")
+
+
+def _another_market(market: Market, row: int, *, halted: bool) -> Market:
+    """Trading that never goes on after `row`, or that goes on at unrelated prices."""
     random = np.random.default_rng(row)
-    halted = world == "halted"
     later, fills = np.arange(market.rows) > row, np.arange(market.rows) >= row
 
     def changed(
@@ -62,4 +77,33 @@ def another_future(market: Market, row: int, world: str = "garbage") -> Market:
             tradable=changed(market.tradable, fills, random.random(market.mark.shape) < 0.5, False),
             table=numbers(market.table, 0.0),
             gauges={name: numbers(values, np.nan) for name, values in market.gauges.items()},
+        )
+
+
+def _another_book(market: BookMarket, row: int, *, halted: bool) -> BookMarket:
+    """Books that stand still after `row`, or unrelated ones that are as deep as the deepest."""
+    random, shape = np.random.default_rng(row), market.bid.shape
+    later = np.arange(market.rows) > row
+
+    def changed(values: jax.Array, unrelated: ArrayLike) -> jax.Array:
+        known, where = np.asarray(values), later.reshape(-1, *[1] * (values.ndim - 1))
+        return jnp.asarray(np.where(where, known[row] if halted else unrelated, known), known.dtype)
+
+    middle = float(market.mark[row])
+    tick = 2.0 if market.exact else 1e-4 * middle  # whole ticks are even numbers
+    best = np.round(middle / tick * random.uniform(0.5, 2, later.shape))
+    best = np.maximum(best, 4 * shape[1])[:, None]
+    steps = np.cumsum(random.integers(1, 3, (2, *shape)), axis=2)
+    bid, ask = (best - steps[0]) * tick, (best + steps[1]) * tick
+    deepest = [float(jnp.max(size)) for size in (market.bid_size, market.ask_size)]
+    sizes = [np.ceil(most * random.uniform(1, 2, shape)) for most in deepest]
+    with jax.enable_x64(market.mark.dtype == jnp.float64):
+        return replace(
+            market,
+            bid=changed(market.bid, bid),
+            ask=changed(market.ask, ask),
+            bid_size=changed(market.bid_size, sizes[0]),
+            ask_size=changed(market.ask_size, sizes[1]),
+            mark=changed(market.mark, (bid[:, 0] + ask[:, 0]) / 2),
+            table=changed(market.table, random.normal(0.0, 50.0, market.table.shape)),
         )

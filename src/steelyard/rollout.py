@@ -43,12 +43,16 @@ class TimeStep(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Actions: a box of `shape` in [low, high], or `choices` numbered from 0."""
+    """Actions: a box of `shape` in [low, high], or `choices` numbered from 0.
+
+    Of choices, `idle` is the one that does nothing, and the last one buys.
+    """
 
     shape: tuple[int, ...] = ()
     low: float = -1.0
     high: float = 1.0
     choices: int = 0
+    idle: int = 0
 
 
 class Env(Protocol):

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from book_markets import random_books
 from markets import random_panel
 from probes import MATCH, Corridor, Probe
+from steelyard.book import build_book
 from steelyard.envs.check import check_env
 from steelyard.envs.constraints import Limits
+from steelyard.envs.orderbook import book_window
 from steelyard.envs.rewards import DifferentialSharpe, RiskPenalised
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ContractError
@@ -35,12 +38,27 @@ def stock_params(precision="float32", **settings):
     return StockParams(market, first=2, last=39, **{"length": 20, **settings})
 
 
-EXAMPLES = {"stock": stock_params}
+def book_params(precision="float32"):
+    """Episodes of up to 12 decisions that start anywhere in 60 books and cross gaps."""
+    books = random_books(2, 60, segments=3, least=2.0)
+    table = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    market = build_book(books, table, precision=precision, lot=1e-3)
+    return book_window(market, 0, 59, length=12, max_position=2, stop_loss=1e-3)
+
+
+EXAMPLES = {"stock": stock_params, "orderbook": book_params}
 """Env -> params to check it with."""
 
 
-@pytest.mark.parametrize("name", members("envs"))
-@pytest.mark.parametrize("precision", ["float32", "exact"])
+CONTRACTS = [
+    pytest.param(name, precision, marks=pytest.mark.slow if name in late else ())
+    for name in members("envs")
+    for precision, late in (("exact", ()), ("float32", ("orderbook",)))
+]
+"""Both kinds of money; what compiles long is checked on one of them in the fast suite."""
+
+
+@pytest.mark.parametrize(("name", "precision"), CONTRACTS)
 def test_every_environment_of_the_house_keeps_the_contract(name, precision):
     check_env(members("envs")[name].value(), EXAMPLES[name](precision))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -169,7 +170,7 @@ def _check_causal(
         known = np.cumprod(rows <= row).sum()  # up to where the episode passes row
         for world in WORLDS:
             market = another_future(params.market, row, world)
-            changed = eqx.tree_at(lambda held: held.market, params, market)
+            changed = replace(params, market=market)
             there = policy if learns else _train(agent, name, env, changed)
             others = decide(there, changed)[1]
             same = (actions == others).reshape(len(rows), -1).all(axis=1)

@@ -49,6 +49,8 @@ class View(eqx.Module):
         if self.mask is not None:
             seen = self.mask[self.mask.shape[0] - market.table.shape[1] :]
             market = replace(market, table=market.table * seen)
+        if self.scale is not None:  # params may hold what they made of the prices
+            return replace(params, market=market)
         return eqx.tree_at(lambda p: p.market, params, market)
 
 

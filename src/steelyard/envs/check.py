@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.book import BookMarket
 from steelyard.envs.rewards import ValueChange
 from steelyard.envs.stepping import in_double
 from steelyard.errors import ContractError
@@ -77,7 +78,8 @@ def check_env(
         _check_programs(env, name, params, actions, played)
         _check_batch(env, name, params, actions[:8])
         _check_value(played, name, _scale(params) if reward_scale is None else reward_scale)
-        if isinstance(getattr(params, "market", None), Market) and played.rows is not None:
+        tradable = isinstance(getattr(params, "market", None), Market | BookMarket)
+        if tradable and played.rows is not None:
             _check_causal(program, name, params, actions, played, played.rows)
 
 
@@ -294,7 +296,7 @@ def _check_causal(
         known = step + 1  # observations of this episode up to the row, its own included
         for world in WORLDS:
             market = another_future(params.market, int(rows[step]), world)
-            changed = eqx.tree_at(lambda held: held.market, params, market)
+            changed = replace(params, market=market)
             other = _play(program, changed, actions[: known - 1])
             if not (
                 _equal(other.vectors, played.vectors[:known])
