@@ -15,15 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, cast
 
+import numpy as np
+
 from steelyard import registry
+from steelyard.features.formulas import Formula, Plan
 from steelyard.types import Feature, Floats, Panel
 
 __all__ = ["FeatureSet", "compute", "feature", "resolve"]
 
 Unit = Literal["price", "price_change", "percent", "ratio", "level"]
-Scope = Literal["asset", "market"]
+Scope = Literal["asset", "cross_section", "market"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def feature(
     Args:
         unit: what the number is (see `Feature.unit`); decides how networks are fed with it.
         warmup: observed rows that the definition needs before its first value; masked with NaN.
-        scope: "asset" for values (T, N), each column from its own asset alone; "market" for (T,).
+        scope: "asset" for values (T, N), each column from its own asset alone; "cross_section" for
+            (T, N) where assets of a row are compared; "market" for (T,).
 
     Raises:
         ConfigError: another feature already has that name.
@@ -82,8 +87,12 @@ def resolve(features: Sequence[str | Feature]) -> list[Feature]:
 def compute(names: Sequence[str | Feature], panel: Panel) -> FeatureSet:
     """The values of features on a panel.
 
+    Where the panel has segments (`context["segment"]`, rows without a gap between them) each is
+    evaluated as a panel of its own: the warm-up begins again, and no window reaches across a gap.
+
     Args:
-        names: names of this room, or `Feature` objects of one's own.
+        names: names of this room, or `Feature` objects of one's own. Formulas (the 101 alphas) are
+            evaluated together, each part that they share once.
         panel: must have the fields and the context that the features read.
 
     Raises:
@@ -91,5 +100,35 @@ def compute(names: Sequence[str | Feature], panel: Panel) -> FeatureSet:
         MissingDataError: the panel lacks a field that a feature reads.
     """
     chosen = resolve(names)
-    values = {entry.name: entry(panel) for entry in chosen}
+    formulas = [entry for entry in chosen if isinstance(entry.function, Formula)]
+    plan = Plan([cast(Formula, entry.function).expression for entry in formulas])
+    parts = [_evaluated(chosen, formulas, plan, part) for part in _segments(panel)]
+    values = {
+        entry.name: np.concatenate([part[entry.name] for part in parts])
+        if len(parts) > 1
+        else parts[0][entry.name]
+        for entry in chosen
+    }
     return FeatureSet(values, max((entry.warmup for entry in chosen), default=0))
+
+
+def _evaluated(
+    chosen: list[Feature], formulas: list[Feature], plan: Plan, panel: Panel
+) -> dict[str, Floats]:
+    tables = plan.run(panel) if formulas else []
+    together = {
+        entry.name: entry.masked(table, panel)
+        for entry, table in zip(formulas, tables, strict=True)
+    }
+    return {
+        entry.name: together[entry.name] if entry.name in together else entry(panel)
+        for entry in chosen
+    }
+
+
+def _segments(panel: Panel) -> list[Panel]:
+    """Rows of one segment each; the panel itself where it has none."""
+    if "segment" not in panel.context or len(panel) == 0:
+        return [panel]
+    starts = np.flatnonzero(np.diff(panel["segment"], prepend=np.nan))
+    return [panel.rows(start, stop) for start, stop in pairwise([*starts.tolist(), len(panel)])]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -103,28 +103,28 @@ def rows_to_forget(alpha: float, share: float = 0.01) -> int:
 
 def rolling_sum(values: Floats, n: int) -> Floats:
     """Sum of the last n rows."""
-    return _at_last_row(_join_to(n, _Sums(1, values)).total, values)
+    return at_last_row(join_to(n, _Sums(1, values)).total, values)
 
 
 def rolling_mean(values: Floats, n: int) -> Floats:
     """Mean of the last n rows."""
-    return _at_last_row(_join_to(n, _Sums(1, values)).total / n, values)
+    return at_last_row(join_to(n, _Sums(1, values)).total / n, values)
 
 
 def rolling_std(values: Floats, n: int) -> Floats:
     """Sample standard deviation (ddof 1) of the last n rows, n >= 2."""
-    moments = _join_to(n, _Moments(1, values, np.zeros_like(values)))
-    return _at_last_row(np.sqrt(moments.squares / (n - 1)), values)
+    moments = join_to(n, _Moments(1, values, np.zeros_like(values)))
+    return at_last_row(np.sqrt(moments.squares / (n - 1)), values)
 
 
 def rolling_deviation(values: Floats, n: int) -> Floats:
     """Mean absolute deviation of the last n rows from their own mean."""
-    mean = _join_to(n, _Sums(1, values)).total / n
+    mean = join_to(n, _Sums(1, values)).total / n
     total, scratch = np.zeros_like(mean), np.empty_like(mean)
     for lag in range(n):
         np.subtract(values[lag : lag + len(mean)], mean, out=scratch)
         total += np.abs(scratch, out=scratch)
-    return _at_last_row(total / n, values)
+    return at_last_row(total / n, values)
 
 
 class _Sums(NamedTuple):
@@ -156,10 +156,21 @@ class _Moments(NamedTuple):
         return _Moments(size, first + last, squares)
 
 
-Windows = TypeVar("Windows", _Sums, _Moments)
+class Windows(Protocol):
+    """What is known of all full windows of `size` rows, at the first row of each."""
+
+    @property
+    def size(self) -> int:
+        """Rows in each window."""
+
+    def then(self: AnyWindows, newer: AnyWindows) -> AnyWindows:
+        """Windows in which the rows of `newer` follow those of this one."""
 
 
-def _join_to(n: int, single: Windows) -> Windows:
+AnyWindows = TypeVar("AnyWindows", bound=Windows)
+
+
+def join_to(n: int, single: AnyWindows) -> AnyWindows:
     """Windows of n rows from those of one row, by doubling."""
     powers = [single]
     while 2 * powers[-1].size <= n:
@@ -168,7 +179,7 @@ def _join_to(n: int, single: Windows) -> Windows:
     return reduce(lambda newer, older: older.then(newer), parts)
 
 
-def _at_last_row(full: Floats, values: Floats) -> Floats:
+def at_last_row(full: Floats, values: Floats) -> Floats:
     """Values of full windows at the last row of each; NaN on the rows before."""
     result = np.full_like(values, np.nan)
     result[len(values) - len(full) :] = full

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.errors import ConfigError, DataError
-from steelyard.features import resolve
+from steelyard.features import compute, resolve
 from steelyard.types import Feature, Floats, Panel
 
 CLIP = 5.0  # training standard deviations
@@ -224,11 +224,11 @@ def _inside(rows: tuple[int, int], length: int) -> tuple[int, int]:
 
 def _comparable(features: Sequence[Feature], panel: Panel) -> Floats:
     """(T, D) columns as they are before standardising: `log_close`, then every feature by unit."""
-    close = panel["close"]
+    close, made = panel["close"], compute(features, panel)
     with np.errstate(divide="ignore", invalid="ignore"):
         blocks = [np.log(close)]
         for entry in features:
-            values = entry(panel)
+            values = made[entry.name]
             if entry.unit == "price":
                 values = values / close - 1.0
             elif entry.unit == "price_change":
