@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import cyclopts
 
-from steelyard.cli import bench, check, data, lists, run, tune, verify
+from steelyard.cli import bench, check, data, factors, lists, run, tune, verify
 from steelyard.cli.output import emit, show_error
 from steelyard.errors import SteelyardError, UnknownNameError
 from steelyard.registry import did_you_mean
@@ -25,6 +25,7 @@ app.command(tune.tune)
 for show in (lists.tasks, lists.agents, lists.features, lists.metrics):
     app.command(show)
 app.command(data.app)
+app.command(factors.app)
 app.command(check.check)
 app.command(verify.verify)
 app.command(bench.bench)

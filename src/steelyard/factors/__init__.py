@@ -1,0 +1,1 @@
+"""Learned factors: many features of a market distilled into a few columns, with their origin."""
