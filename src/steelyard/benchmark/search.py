@@ -1,8 +1,9 @@
-"""Searching an agent's hyper-parameters on the validation period of a task, and nowhere else.
+"""Searching an agent's hyper-parameters on the rows of a task that choose, and nowhere else.
 
-The rows behind the validation period are cut off before anything is computed from the data. Trials
-are proposed in batches. Those of a batch that differ only in floats train in one program, a job per
-trial and seed.
+These are its validation period or, where the task asks for cross-validation, rows that are held out
+in turn. All rows behind are cut off before anything is computed from the data. Trials are proposed
+in batches. Those of a batch that differ only in floats train in one program, a job per trial and
+seed.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any
 
 from steelyard.benchmark.configure import resolve_agent, settings
 from steelyard.benchmark.overrides import typed_settings
+from steelyard.benchmark.search_cross import open_cross_ground
 from steelyard.benchmark.search_ground import Ground, Tell, open_ground, try_all
 from steelyard.benchmark.search_space import Space, search_space
 from steelyard.benchmark.search_study import Study, library
 from steelyard.benchmark.task import Task
 from steelyard.errors import ConfigError, TrainingError
-from steelyard.evaluation.trials import Search, Trial, best_of
+from steelyard.evaluation.trials import Search, Trial, best_of, overfitting_of
 from steelyard.metrics import metric_card
 from steelyard.types import Panel
 
@@ -43,15 +45,17 @@ def search(
     panel: Panel | None = None,
     tell: Tell | None = None,
 ) -> Search:
-    """Search an agent's settings on the validation period of `task`.
+    """Search an agent's settings on the validation period of `task`, or by its cross-validation.
 
     The first trial is the agent as it is given, where that lies inside the space; the others are
     proposed by the tree-structured Parzen estimator (Bergstra et al., 2011). A trial is worth the
-    median of the metric over the seeds. One whose training does not stay finite has failed. Trials
-    that have ended are kept in `place`, and the same call goes on from there.
+    median of the metric over the seeds; of its mean over all splits, where rows are held out in
+    turn (see `search_cross`). One whose training does not stay finite has failed. Trials that have
+    ended are kept in `place`, and the same call goes on from there.
 
     Args:
-        task: has a validation period; rolling windows roll through it as through a test window.
+        task: has a validation period, through which rolling windows roll as through a test window,
+            or `cross_validation`.
         agent: a name in room "agents", an agent that learns, or a pair (name, agent).
         place: directory of the study.
         trials: how many in all, those of earlier calls included, `batch` proposed at a time.
@@ -66,7 +70,7 @@ def search(
         The search so far; Ctrl-C keeps the trials that have ended, and says so.
 
     Raises:
-        ConfigError: the task has no validation period, the agent cannot be searched, or `place`
+        ConfigError: the task has no rows to choose on, the agent cannot be searched, or `place`
             holds another search.
         DependencyError: Optuna is not installed.
         TrainingError: all trials failed.
@@ -77,7 +81,8 @@ def search(
     require_searchable(task, name, given)
     _require_some(trials, seeds, batch)
     space = search_space(given) if space is None else space
-    ground = open_ground(task, panel, seeds, metric, batch)
+    opened = open_ground if task.cross_validation is None else open_cross_ground
+    ground = opened(task, panel, seeds, metric, batch)
     contract = _contract(ground, name, given, space, seed)
     plan = _Plan(ground, given, space, better, trials, batch, tell or Tell())
     done, notes = _go_on(plan, Study(place, space, better, contract, seed))
@@ -134,7 +139,11 @@ def _found(
     notes: Sequence[str],
     seconds: float,
 ) -> Search:
-    ground = plan.ground
+    ground, cross = plan.ground, plan.ground.venue.task.cross_validation
+    overfitting = None if cross is None else overfitting_of(done)
+    if cross is not None and overfitting is None:
+        few = "too few trials or rows to say how likely it is that the best one is luck"
+        notes = [*notes, few]
     return Search(
         **{key: contract[key] for key in ("fingerprint", "agent", "space", "metric")},
         task=ground.venue.task.name,
@@ -147,6 +156,8 @@ def _found(
         default=plan.start is not None,
         notes=[*ground.notes, *notes],
         seconds=seconds,
+        cross_validation=cross,
+        overfitting=overfitting,
     )
 
 
@@ -162,12 +173,17 @@ def _proposals(plan: _Plan, study: Study, done: int) -> Iterator[list[Mapping[st
 
 
 def require_searchable(task: Task, name: str, agent: Any) -> None:
-    """A search needs a validation period, and an agent that learns by itself.
+    """A search needs rows to choose on, and an agent that learns by itself.
 
     Raises:
         ConfigError: it is not so.
     """
-    if task.validate is None:
+    if task.cross_validation is not None and task.rolling is not None:
+        raise ConfigError(
+            f"task {task.name} has rolling windows, which cannot be held out in turn",
+            hint="set rolling or cross_validation, not both",
+        )
+    if task.validate is None and task.cross_validation is None:
         raise ConfigError(
             f"task {task.name} has no validation period to search on",
             hint="steelyard tasks lists others; tests are not for choosing settings",

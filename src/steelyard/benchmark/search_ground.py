@@ -1,10 +1,10 @@
-"""Where trials are trained and traded: a task without the rows behind its validation period."""
+"""Where trials are trained and traded: a task without the rows behind those that choose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -15,13 +15,13 @@ from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.overrides import override
 from steelyard.benchmark.rounds import roll
 from steelyard.benchmark.search_space import Space, leaves
+from steelyard.benchmark.settling import settled
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
-from steelyard.data import load
-from steelyard.envs.stock import StockParams
 from steelyard.errors import ConfigError
 from steelyard.evaluation.training import fit
 from steelyard.evaluation.trials import Trial
+from steelyard.rollout import Env, Params
 from steelyard.types import Panel
 
 
@@ -35,16 +35,25 @@ class Tell:
         """The last of `trials` has just ended; `best` is the position of the best one."""
 
 
+class Exam(Protocol):
+    """What the policies of a trial are traded through."""
+
+    def trial(self, settings: Mapping[str, Any], policies: Sequence[Any]) -> Trial:
+        """What settings are worth whose trainings ended in these policies, one per seed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ground:
     """Where trials are trained and traded.
 
     Attributes:
-        venue: without any row behind the validation period.
-        window: the validation period.
-        training: params to train on; with `starts` every leaf has a leading axis R.
-        trading: one pass over the window on the exact ledger.
-        starts: (R,) first row that each rolling window trades; None without them.
+        venue: without any row behind those that choose.
+        window: the rows that choose.
+        env: in which is trained.
+        training: params to train on; `stacked` where every leaf has a leading axis, along which
+            as many policies are trained.
+        exam: what the policies are traded through.
         seeds: of the trainings of every trial.
         metric: what a trial is worth.
         width: trials in one program on an accelerator; on a CPU they go through it one by one, on
@@ -54,13 +63,40 @@ class Ground:
 
     venue: Venue
     window: Window
-    training: StockParams
-    trading: StockParams
-    starts: Any
+    env: Env
+    training: Params
+    exam: Exam
     seeds: tuple[int, ...]
     metric: str
     width: int
+    stacked: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One pass over the validation rows on the exact ledger.
+
+    Attributes:
+        venue: where.
+        trading: the pass.
+        starts: (R,) first row that each rolling window trades; None without them.
+        seeds, metric: see `Ground`.
+    """
+
+    venue: Venue
+    trading: Params
+    starts: Any
+    seeds: tuple[int, ...]
+    metric: str
+
+    def trial(self, settings: Mapping[str, Any], policies: Sequence[Any]) -> Trial:
+        """The median of the metric over the seeds."""
+        if self.starts is not None:
+            policies = [RollingPolicy(one, self.starts) for one in policies]
+        passes = zip(policies, self.seeds, strict=True)
+        curves = [self.venue.trade(self.trading, *one).curve for one in passes]
+        return Trial.of(settings, curves, self.metric)
 
 
 def open_ground(
@@ -76,19 +112,21 @@ def open_ground(
         MissingDataError: a period lies outside the data, or the rows before it are too few.
         ConfigError: settings that cannot hold.
     """
+    task, panel = settled(task, panel)
     window = task.validate
     assert window is not None
-    panel = load(task.data) if panel is None else panel
     panel = panel.rows(0, panel.span(window.start, window.end)[1] + 1)
     venue = open_venue(replace(task, windows=(window,), validate=None), panel)
-    how = (tuple(seeds), metric, width)
+    how = (tuple(seeds), metric)
     if task.rolling is None:
-        return Ground(venue, window, venue.training, venue.window(window), None, *how)
+        exam = Validation(venue, venue.window(window), None, *how)
+        return Ground(venue, window, venue.env, venue.training, exam, *how, width)
     rounds = roll(venue, window)
     training = rounds.learn if rounds.again is None else rounds.again
+    exam = Validation(venue, rounds.window, rounds.starts, *how)
     cold = "every rolling window was trained from the start, without warm_start"
     notes = (cold,) if task.rolling.warm_start else ()
-    return Ground(venue, window, training, rounds.window, rounds.starts, *how, notes)
+    return Ground(venue, window, venue.env, training, exam, *how, width, stacked=True, notes=notes)
 
 
 def try_all(
@@ -113,9 +151,7 @@ def try_all(
                 found[number] = Trial(proposed[number], note=result)
                 continue
             tell.progress("trade", number + 1, len(proposed))
-            passes = zip(result, ground.seeds, strict=True)
-            curves = [ground.venue.trade(ground.trading, *one).curve for one in passes]
-            found[number] = Trial.of(proposed[number], curves, ground.metric)
+            found[number] = ground.exam.trial(proposed[number], result)
     return [found[number] for number in range(len(proposed))]
 
 
@@ -128,14 +164,14 @@ def _train(
     filled = [*agents] + ([] if on_cpu else [agents[-1]] * (ground.width - len(agents)))
     trained = fit(
         _stack(filled, swept, each),
-        ground.venue.env,
+        ground.env,
         ground.training,
         ground.seeds * len(filled),
-        windows=ground.starts is not None,
+        windows=ground.stacked,
         variants=bool(swept),
         strict=False,
         progress=lambda done, total: tell.progress("train", done, total),
-        chunk=each if on_cpu and ground.starts is None else None,
+        chunk=each if on_cpu and not ground.stacked else None,
     )
     if not trained.complete:
         raise KeyboardInterrupt
@@ -143,10 +179,7 @@ def _train(
     for number in range(len(agents)):
         own = slice(number * each, (number + 1) * each)
         policies: list[Any] = list(trained.policies[own])
-        broken = _broken(trained.logs[own], policies, ground.seeds)
-        if ground.starts is not None:
-            policies = [RollingPolicy(one, ground.starts) for one in policies]
-        results.append(broken or policies)
+        results.append(_broken(trained.logs[own], policies, ground.seeds) or policies)
     return results
 
 

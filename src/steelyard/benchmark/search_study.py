@@ -20,6 +20,7 @@ from steelyard.benchmark.overrides import setting
 from steelyard.benchmark.search_space import Choice, Range, Space
 from steelyard.errors import ConfigError, DependencyError
 from steelyard.evaluation.results import Estimate
+from steelyard.evaluation.search_files import read_returns, write_returns
 from steelyard.evaluation.trials import Moments, Trial, written
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Study:
     def trials(self) -> list[Trial]:
         """The finished trials, in their order."""
         with _readable(self._place):
-            return [self._restored(one) for one in self._study.get_trials(deepcopy=False)]
+            kept = self._study.get_trials(deepcopy=False)
+            return [self._restored(number, one) for number, one in enumerate(kept, 1)]
 
     def propose(self, first: int, count: int) -> list[dict[str, Any]]:
         """Settings to try after the first `first` trials, whatever came of later ones."""
@@ -80,7 +82,8 @@ class Study:
         return [self._values(one.params) for one in asked]
 
     def keep(self, trial: Trial) -> None:
-        """Append a finished trial to the file."""
+        """Append a finished trial to the file; its returns lie in one of their own before that."""
+        rows = None if trial.returns is None else len(trial.returns)
         frozen = self._optuna.trial.create_trial(
             state=self._optuna.trial.TrialState["PRUNED" if trial.value is None else "COMPLETE"],
             value=None if trial.value is None else trial.value.value,
@@ -93,9 +96,13 @@ class Study:
                 "value": None if trial.value is None else asdict(trial.value),
                 "moments": None if trial.moments is None else asdict(trial.moments),
                 "note": trial.note,
+                "rows": rows,
             },
         )
         with _writable(self._place):
+            if trial.returns is not None:
+                number = len(self._study.get_trials(deepcopy=False)) + 1
+                write_returns(self._place, number, trial.returns)
             self._study.add_trial(frozen)
 
     def _open(self) -> Any:
@@ -120,14 +127,15 @@ class Study:
             found[name] = setting(name, present, params[name])
         return found
 
-    def _restored(self, frozen: optuna.trial.FrozenTrial) -> Trial:
+    def _restored(self, number: int, frozen: optuna.trial.FrozenTrial) -> Trial:
         known = frozen.user_attrs
-        value, moments = known["value"], known["moments"]
+        value, moments, rows = known["value"], known["moments"], known.get("rows")
         return Trial(
             self._values(frozen.params),
             None if value is None else Estimate(**value),
             None if moments is None else Moments(**moments),
             known["note"],
+            None if rows is None else read_returns(self._place, number, rows),
         )
 
 
@@ -232,7 +240,7 @@ def _readable(place: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ConfigError(
-            f"{place / JOURNAL} is damaged or was not written by a search: "
+            f"the search in {place} is damaged or was not written by Steelyard: "
             f"{type(error).__name__} {error}",
             hint="begin another search with --out",
         ) from error

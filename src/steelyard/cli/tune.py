@@ -1,4 +1,4 @@
-"""`steelyard tune`: search an agent's settings on the validation period of a task."""
+"""`steelyard tune`: search an agent's settings on the rows of a task that choose."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ def tune(
 ) -> int:
     """Search an agent's settings on the validation period of a task; no test row is opened.
 
+    A task may ask for cross-validation instead; then the search ends with the probability that
+    its best trial is only the luckiest.
+
     Ctrl-C keeps the trials that have ended, and the same command goes on from there.
 
     Parameters
     ----------
     task
-        Name of a task that has a validation period.
+        Name of a task that has a validation period, or cross-validation.
     agent
         Name of an agent that learns, or `file.py:OBJECT` for your own.
     trials

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from pathlib import Path
+
+import numpy as np
 
 from steelyard.errors import ConfigError
 from steelyard.evaluation.directory import DEBRIS, write_file
 from steelyard.evaluation.documents import dump
 from steelyard.evaluation.report.search import render
 from steelyard.evaluation.trials import Search, best_json
+from steelyard.types import Floats
 
 BEST, REPORT, STUDY = "best.json", "search.html", "search.journal"
+RETURNS = "returns"
+"""Folder of the returns of every trial of a cross-validation."""
 
 
 def require_place(place: Path) -> None:
@@ -40,13 +46,48 @@ def write_search(search: Search, place: Path) -> None:
     """
     page = render(search).encode("utf-8", "replace")
     for name, content in ((BEST, dump(best_json(search))), (REPORT, page)):
-        part = place / f".{name}.part-{secrets.token_hex(4)}"
         try:
-            write_file(part, content)
-            part.replace(place / name)
+            _replace(place / name, content)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise ConfigError(
                 f"cannot write {place / name}: {error.strerror or error}",
                 hint="free some space, then run the same command again: the trials are kept",
             ) from error
+
+
+def write_returns(place: Path, number: int, returns: Floats) -> None:
+    """Keep the returns (T,) of a trial, counted from 1, as `returns/0001.npy`."""
+    content = io.BytesIO()
+    np.save(content, np.asarray(returns, np.float64), allow_pickle=False)
+    (place / RETURNS).mkdir(exist_ok=True)
+    _replace(_returns(place, number), content.getvalue())
+
+
+def read_returns(place: Path, number: int, rows: int) -> Floats:
+    """The returns (T,) that were kept of a trial.
+
+    Raises:
+        ValueError: they are not there, or not `rows` numbers.
+    """
+    path = _returns(place, number)
+    if not path.is_file():
+        raise ValueError(f"{RETURNS}/{path.name} is not there")
+    found = np.load(path, allow_pickle=False)
+    if found.shape != (rows,) or found.dtype != np.float64:
+        raise ValueError(f"{RETURNS}/{path.name} does not hold {rows} returns")
+    return np.asarray(found)
+
+
+def _returns(place: Path, number: int) -> Path:
+    return place / RETURNS / f"{number:04d}.npy"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there."""
+    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
+    try:
+        write_file(part, content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

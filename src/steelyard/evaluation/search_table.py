@@ -30,7 +30,7 @@ def table(search: Search) -> Table:
         title=Text(plain(f"{search.agent} on {search.task} · {' to '.join(search.period)}")),
         title_justify="left",
         title_style="bold",
-        caption=Text("validation rows; median over seeds, 90 % interval; ○ as given"),
+        caption=Text(_caption(search)),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -52,6 +52,17 @@ def table(search: Search) -> Table:
             style="bold" if one is search.chosen else None,
         )
     return made
+
+
+def _caption(search: Search) -> str:
+    if search.cross_validation is None:
+        return "validation rows; median over seeds, 90 % interval; ○ as given"
+    cross = search.cross_validation
+    lead = f"lead over {cross.against}, " if cross.against else ""
+    return (
+        f"{lead}mean over {cross.count} splits, median over seeds; middle 90 % of splits and seeds;"
+        " ○ as given"
+    )
 
 
 def ranked(search: Search) -> list[tuple[int, Trial]]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from steelyard.evaluation.bootstrap import estimate
+from steelyard.evaluation.combinatorial import Combinatorial
 from steelyard.evaluation.documents import plain_json
+from steelyard.evaluation.overfitting import Overfitting, backtest_overfitting
 from steelyard.evaluation.results import Estimate
 from steelyard.evaluation.statistics import deflated_sharpe, interval
-from steelyard.types import EquityCurve, Facts
+from steelyard.types import EquityCurve, Facts, Floats
 
 SCHEMA = 1
 """Version of best.json."""
+
+CHUNKS = 14
+"""Pieces of time of the probability of overfitting, which make 3,432 halves."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,11 @@ class Moments:
     @classmethod
     def of(cls, curve: EquityCurve) -> Moments:
         """Those of a curve (T,)."""
-        returns = np.asarray(curve.returns, np.float64)
+        return cls.of_returns(np.asarray(curve.returns, np.float64))
+
+    @classmethod
+    def of_returns(cls, returns: Floats) -> Moments:
+        """Those of returns per bar (T,)."""
         spread = float(returns.std())
         if spread <= 1e-12:
             return cls(0.0, 0.0, 3.0, len(returns))
@@ -54,12 +64,15 @@ class Trial:
             where the trial failed.
         moments: of the seed in the middle; None where the trial failed.
         note: why it failed; empty if it did not.
+        returns: (T,) per bar and out of sample, mean over seeds and paths of a cross-validation;
+            None without one.
     """
 
     settings: Facts
     value: Estimate | None = None
     moments: Moments | None = None
     note: str = ""
+    returns: Floats | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, settings: Facts, curves: Sequence[EquityCurve], metric: str) -> Trial:
@@ -67,6 +80,21 @@ class Trial:
         value = interval(curves, names=[metric])[metric]
         moments = sorted((Moments.of(one) for one in curves), key=lambda one: one.sharpe)
         return cls(settings, value, moments[(len(moments) - 1) // 2])
+
+    @classmethod
+    def across(cls, settings: Facts, worth: Floats, returns: Floats) -> Trial:
+        """A trial that ended well in a cross-validation.
+
+        Args:
+            settings: the searched ones.
+            worth: (S, C) the metric of every seed on the held-out rows of every split. The value
+                is the median over seeds of the mean over splits; its interval holds the middle
+                90 % of all of them, which share rows: it tells how much splits differ, not how
+                well the mean is known.
+            returns: (T,) see `Trial`.
+        """
+        value = estimate(worth.mean(axis=1), worth.ravel(), 0.9)
+        return cls(settings, value, Moments.of_returns(returns), returns=returns)
 
 
 @dataclass(frozen=True)
@@ -79,7 +107,7 @@ class Search:
         agent: its name.
         settings: its settings, of which the trials change the searched ones.
         metric, better: what was looked at, and which direction is better.
-        period: (first day, last day) of validation.
+        period: (first day, last day) of the rows that chose.
         seeds: trainings per trial.
         asked: trials that were asked for.
         space: setting -> where it was searched.
@@ -87,6 +115,9 @@ class Search:
         default: whether the first trial is the agent as it was given.
         notes: what a reader must know.
         seconds: wall time of this call.
+        cross_validation: how these rows were held out; None where they were not learned from.
+        overfitting: how likely it is that the best trial is luck; None without cross-validation,
+            or with too few trials.
     """
 
     task: str
@@ -103,6 +134,8 @@ class Search:
     default: bool = False
     notes: Sequence[str] = ()
     seconds: float = 0.0
+    cross_validation: Combinatorial | None = None
+    overfitting: Overfitting | None = None
 
     @property
     def best(self) -> int | None:
@@ -170,9 +203,22 @@ def deflated(search: Search) -> float:
     )
 
 
+def overfitting_of(trials: Sequence[Trial]) -> Overfitting | None:
+    """How likely it is that the best of these trials is luck; None where nothing can be said.
+
+    That is the case for fewer than two trials that did not fail, and for less than two bars in a
+    chunk. Whatever chose the best trial, it is judged by Sharpe ratios.
+    """
+    columns = [one.returns for one in trials if one.returns is not None]
+    if len(columns) < 2 or len(columns[0]) < 2 * CHUNKS:
+        return None
+    return backtest_overfitting(np.stack(columns, axis=1), chunks=CHUNKS)
+
+
 def best_json(search: Search) -> dict[str, Any]:
     """The best settings as `steelyard run --settings` takes them, and what speaks for them."""
     best, start = search.chosen, search.start
+    cross, found = search.cross_validation, search.overfitting
     document = {
         "schema": SCHEMA,
         "agent": search.agent,
@@ -181,9 +227,11 @@ def best_json(search: Search) -> dict[str, Any]:
         "task": search.task,
         "fingerprint": search.fingerprint,
         "validation": {"start": search.period[0], "end": search.period[1]},
+        "cross_validation": cross and asdict(cross) | {"splits": cross.count},
         "metric": search.metric,
         **_estimate(best),
         "deflated_sharpe": deflated(search),
+        "overfitting": found and found.facts(),
         "as_given": None if start is None else _estimate(start),
         "trials": len(search.trials),
         "failed": search.failed,

@@ -17,6 +17,7 @@ from steelyard.evaluation.report.numbers import (
     percent,
     title,
 )
+from steelyard.evaluation.report.overfitting import overfitting_section
 from steelyard.evaluation.report.plot import Look, frame
 from steelyard.evaluation.trials import Search, Trial, deflated, short, written
 from steelyard.types import Floats
@@ -37,10 +38,10 @@ def render(search: Search) -> str:
     said = sentences(search)
     headline, *others = (one.replace("'", "\u2019") for one in said)
     facts = {
-        "Validation": f"{search.period[0]} to {search.period[1]}",
+        **_rows_that_chose(search),
         "Trials": f"{len(search.trials)}, {search.failed or 'none'} failed",
         "Seeds per trial": str(search.seeds),
-        "Metric": f"{title(search.metric)}, {search.better} is better",
+        "Metric": f"{label(search)}, {search.better} is better",
     }
     header = tag(
         "header",
@@ -62,6 +63,7 @@ def render(search: Search) -> str:
         header,
         tag("section", tag("h2", "Best settings"), _settings(search)),
         tag("section", tag("h2", "Trials"), *_trials(search)),
+        overfitting_section(search.overfitting),
         tag("section", tag("h2", "Where they lay"), tag("div", *swept, class_="multiples")),
         tag("section", tag("h2", "All trials"), tag("div", _table(search), class_="scroll")),
     )
@@ -72,11 +74,13 @@ def render(search: Search) -> str:
 
 def sentences(search: Search) -> list[str]:
     """What the search found, and how far that can be trusted."""
-    best, name = search.chosen, title(search.metric)
+    best, cross = search.chosen, search.cross_validation
+    name = label(search).replace("Lead", "lead")
     assert best.value is not None
+    place = "the validation rows" if cross is None else f"average over {cross.count} splits"
     found = (
         f"The best of {len(search.trials)} trials has a {name} of "
-        f"{metric_value(search.metric, best.value.value)} on the validation rows "
+        f"{metric_value(search.metric, best.value.value)} on {place} "
         f"({metric_interval(search.metric, best.value)})"
     )
     start = search.start
@@ -87,12 +91,37 @@ def sentences(search: Search) -> list[str]:
             if same
             else f"; as given, {search.agent} has {metric_value(search.metric, start.value.value)}"
         )
+    chance = [] if search.overfitting is None else [search.overfitting.sentence]
     return [
         found + ".",
+        *chance,
         "The probability that its Sharpe ratio is more than the luck of so many tries is "
         f"{percent(deflated(search), 0, sign=False)} (deflated Sharpe ratio).",
         "These rows chose the settings, so they cannot say what they are worth. The test can.",
     ]
+
+
+def label(search: Search) -> str:
+    """What a trial is worth, in words."""
+    cross = search.cross_validation
+    name = title(search.metric)
+    return name if cross is None or not cross.against else f"Lead over {cross.against} in {name}"
+
+
+def interval_of(search: Search) -> str:
+    """What the value of a trial and its interval are."""
+    if search.cross_validation is None:
+        return "Median over seeds with its 90 % interval"
+    return "Mean over splits, median over seeds, with the middle 90 % of splits and seeds"
+
+
+def _rows_that_chose(search: Search) -> dict[str, str]:
+    cross, period = search.cross_validation, " to ".join(search.period)
+    if cross is None:
+        return {"Validation": period}
+    cut = f"{cross.held_out} of {cross.groups} groups held out: {cross.count} splits, "
+    gaps = f"{cross.purge} rows purged, {cross.embargo} under embargo"
+    return {"Cross-validation": period, "Splits": f"{cut}{cross.path_count} paths; {gaps}"}
 
 
 def _head(search: Search, headline: str) -> Html:
@@ -149,8 +178,7 @@ def _trials(search: Search) -> tuple[Html, Html]:
     )
     even = sorted({round((len(values) - 1) * n / 8) for n in range(9)})
     ticks = [Tick(places[row], str(row + 1), n % 2 == 0) for n, row in enumerate(even)]
-    said = "Median over seeds with its 90 % interval, in the order of the trials. The line is the "
-    said += "best so far."
+    said = f"{interval_of(search)}, in the order of the trials. The line is the best so far."
     return tag("p", said, class_="lead"), _plot(
         search, "in the order of trials", span, ticks, drawn
     )
@@ -182,9 +210,7 @@ def _swept(search: Search, name: str) -> Html:
 def _plot(
     search: Search, said: str, span: Range, ticks: Sequence[Tick], drawn: Html, height: int = 320
 ) -> Html:
-    look = Look(
-        f"{title(search.metric)} {said}", height, percent=is_percent(search.metric), zero=False
-    )
+    look = Look(f"{label(search)} {said}", height, percent=is_percent(search.metric), zero=False)
     return tag("figure", frame(span, ticks, SIZE + 1, drawn, Html(""), look), class_="chart")
 
 
@@ -227,7 +253,7 @@ def _row(value: float, span: Range) -> int:
 
 
 def _table(search: Search) -> Html:
-    heads = [tag("th", one) for one in ("trial", title(search.metric), "", *search.space)]
+    heads = [tag("th", one) for one in ("trial", label(search), "", *search.space)]
     rows = [
         tag(
             "tr",
