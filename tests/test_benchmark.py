@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelyard import registry
-from steelyard.benchmark import Task, Window, evaluate, open_venue
+from steelyard.benchmark import StockRules, Task, Window, evaluate, open_venue
 from steelyard.data import load
 from steelyard.errors import ConfigError, MissingDataError, UnknownNameError
 from steelyard.evaluation.results import Score
@@ -103,7 +103,12 @@ def test_costs_and_fills_add_up_to_the_cash(score: Score) -> None:
 def test_the_fingerprint_moves_with_data_rules_and_version_but_not_with_texts() -> None:
     base = open_venue(planted()).fingerprint
     assert open_venue(planted(summary="other words", agents=("ppo",))).fingerprint == base
-    for change in ({"version": 2}, {"cost": 0.002}, {"fill": "same_close"}, {"seed": 1}):
+    for change in (
+        {"version": 2},
+        {"rules": StockRules(cost=0.002)},
+        {"rules": StockRules(fill="same_close")},
+        {"seed": 1},
+    ):
         assert open_venue(planted(**change)).fingerprint != base
 
 
@@ -137,11 +142,11 @@ def test_the_index_rows_are_those_of_the_published_table() -> None:
         ),
         ({"windows": (Window("dot", "2002-10-01", "2002-10-01"),)}, MissingDataError, "1 rows"),
         ({"train": Window("train", "2000-01-03", "2000-06-30")}, ConfigError, "warm-up"),
-        ({"reward": "valuechange"}, ConfigError, "no reward named"),
-        ({"cost": 1.5}, ConfigError, "cost must lie"),
+        ({"rules": StockRules(reward="valuechange")}, ConfigError, "no reward named"),
+        ({"rules": StockRules(cost=1.5)}, ConfigError, "cost must lie"),
         ({"features": ("macdd",)}, UnknownNameError, "macdd"),
         ({"universe": ("NOPE",)}, MissingDataError, "NOPE"),
-        ({"fill": "yesterday"}, ConfigError, "no fill named"),
+        ({"rules": StockRules(fill="yesterday")}, ConfigError, "no fill named"),
     ],
 )
 def test_a_task_that_cannot_hold_is_refused_with_a_hint(

@@ -16,7 +16,8 @@ PACKAGE = REPOSITORY / "src" / "steelyard"
 
 LINE = (
     "errors | home < types | registry | compilation < data | features | metrics | ledger < market"
-    " < rollout | lookahead < envs | agents < evaluation < benchmark < tasks < bench < cli"
+    " | book < rollout | lookahead < envs | agents < factors < evaluation < benchmark < tasks"
+    " < bench < cli"
 )
 """A room imports from rooms left of it; rooms between `|` do not know each other."""
 
@@ -25,6 +26,7 @@ RANK = {room: rank for rank, level in enumerate(LINE.split(" < ")) for room in l
 HOST = {"data", "features", "metrics"}
 NEVER = {
     "market": HOST | {"registry"},
+    "book": HOST | {"registry"},
     "rollout": HOST,
     "lookahead": HOST,
     "envs": HOST,
@@ -36,7 +38,7 @@ DEVICE = {"numpy", "jax", "equinox", "optax", "jaxtyping"}
 LIBRARIES = {
     **{room: {"numpy"} for room in ("errors", "home", "types", "registry")},
     **{room: {"numpy", "scipy"} for room in ("features", "metrics")},
-    **dict.fromkeys(("ledger", "market", "rollout", "lookahead", "envs", "agents"), DEVICE),
+    **dict.fromkeys(("ledger", "market", "book", "rollout", "lookahead", "envs", "agents"), DEVICE),
     "compilation": {"jax"},
 }
 """Room -> all that it imports from outside, so that it runs on a bare machine."""

@@ -11,7 +11,7 @@ from steelyard.agents.grpo import GRPO
 from steelyard.agents.ppo import PPO
 from steelyard.agents.sac import SAC
 from steelyard.agents.td3 import TD3
-from steelyard.benchmark import Task, Venue, Window, evaluate, open_venue
+from steelyard.benchmark import StockRules, Task, Venue, Window, evaluate, open_venue
 from steelyard.data import optimum
 from steelyard.evaluation.results import Backtest, Estimate
 from steelyard.evaluation.statistics import excess_interval
@@ -56,8 +56,7 @@ def market(kind: str, seed: int) -> Task:
         features=("return_1",),
         train=Window("train", "2000-01-03", "2009-12-31"),
         windows=(Window("test", "2010-01-04", "2015-04-30"),),
-        cost=0.0,
-        max_shares=1_000_000.0,
+        rules=StockRules(cost=0.0, max_shares=1_000_000.0),
     )
 
 
@@ -81,10 +80,6 @@ def excess(seed: int, agent: object = AGENT) -> Estimate:
     _, done = trade("none", seed, agent)
     idle = np.full(len(done.curve.value), 1e6)
     return excess_interval(done.curve, EquityCurve(done.curve.timestamps, idle))
-
-
-def test_ppo_earns_most_of_what_can_be_known() -> None:
-    assert share_of_optimum(0) >= 0.8
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from steelyard.benchmark import evaluate, learning, open_venue
+from steelyard.benchmark import StockRules, evaluate, learning, open_venue
 from steelyard.benchmark.earlier import Earlier
 from steelyard.errors import BundleError, ConfigError
 from steelyard.evaluation.bundle import write
@@ -72,7 +72,7 @@ def test_an_agent_with_other_settings_is_trained_anew(
 def test_a_bundle_of_another_task_is_not_gone_on_from(tmp_path: Path) -> None:
     bundle = write(evaluate(TASK, ["hold_cash"]), tmp_path / "run")
     with pytest.raises(ConfigError, match="the library changed"):
-        Earlier(bundle, open_venue(replace(TASK, cost=0.002)).fingerprint)
+        Earlier(bundle, open_venue(replace(TASK, rules=StockRules(cost=0.002))).fingerprint)
 
 
 def test_a_training_that_was_kept_is_not_done_again(

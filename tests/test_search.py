@@ -15,7 +15,7 @@ import pytest
 
 from steelyard.agents.distributions import Deterministic
 from steelyard.agents.ppo import PPO
-from steelyard.benchmark import Task, evaluate
+from steelyard.benchmark import StockRules, Task, evaluate
 from steelyard.benchmark import search as searching
 from steelyard.benchmark.overrides import override, typed_settings
 from steelyard.benchmark.search import search
@@ -234,7 +234,10 @@ def test_the_best_of_a_metric_that_should_be_low_is_the_lowest(fake: Worth, tmp_
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"task": replace(TASK, cost=0.002)}, "task.cost was 0.001, is 0.002"),
+        (
+            {"task": replace(TASK, rules=StockRules(cost=0.002))},
+            "task.rules.cost was 0.001, is 0.002",
+        ),
         ({"space": {"learning_rate": Range(1e-4, 1e-3)}}, "space.learning_rate was"),
         ({"metric": "romad"}, "metric was sharpe_ratio, is romad"),
         ({"seeds": (0,)}, "seeds was [0, 1, 2], is [0]"),

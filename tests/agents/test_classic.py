@@ -21,6 +21,7 @@ from steelyard.agents.classic import (
     Random,
 )
 from steelyard.agents.distributions import Deterministic, Normal
+from steelyard.agents.timed import FixedTimeExit, Timed
 from steelyard.envs.stock import whole_shares
 from steelyard.errors import ConfigError, ContractError
 from steelyard.registry import members
@@ -283,7 +284,25 @@ def test_the_vector_of_an_observation_is_not_enough():
 
 def test_an_environment_without_shares_is_refused():
     with pytest.raises(ConfigError, match="does not"):
-        BuyAndHold().train(KEY, ENV, object())
+        EqualWeight().train(KEY, ENV, object())
+
+
+def test_a_clock_enters_waits_leaves_and_begins_again():
+    for space, told in (
+        (Space(choices=3, idle=1), [2, 1, 0, 2, 1, 0]),
+        (Space((2,), -1.0, 1.0), [1, 0, -1, 1, 0, -1]),
+    ):
+        policy, carry, seen = Timed(space, 2), Timed(space, 2).initial_carry(), []
+        for _ in told:
+            distribution, carry = policy(jnp.zeros(1), carry)
+            seen.append(np.asarray(distribution.mode()).flat[0])
+        assert seen == told
+    short = Timed(Space(choices=3, idle=1), 1, column=0)
+    first, carry = short(jnp.asarray([-0.3]), short.initial_carry())
+    assert int(first.mode()) == 0  # the direction of the entry holds until the exit
+    assert int(short(jnp.asarray([0.3]), carry)[0].mode()) == 2
+    with pytest.raises(ConfigError, match="no column `nope`"):
+        FixedTimeExit(signal="nope").train(KEY, ENV, window(walk(30, 3)))
 
 
 @pytest.mark.parametrize(

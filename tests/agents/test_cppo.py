@@ -8,7 +8,7 @@ import pytest
 
 from steelyard.agents.cppo import CPPO, Risk
 from steelyard.agents.ppo import PPO
-from steelyard.benchmark import Task, Window, evaluate, open_venue
+from steelyard.benchmark import StockRules, Task, Window, evaluate, open_venue
 from steelyard.errors import ConfigError
 from steelyard.rollout import Space, TimeStep
 
@@ -130,8 +130,7 @@ def traded(seed):
         features=("return_1",),
         train=Window("train", "2000-01-03", "2022-12-30"),
         windows=(Window("test", "2023-01-02", "2038-04-30"),),
-        cost=0.0,
-        max_shares=1_000_000.0,
+        rules=StockRules(cost=0.0, max_shares=1_000_000.0),
     )
     venue = open_venue(task)
     for agent in (PPO(**SETTINGS), CPPO(**SETTINGS)):

@@ -27,6 +27,7 @@ from steelyard.agents.allocation import (
     re_estimated,
 )
 from steelyard.agents.baskets import BasketPolicy, RandomPolicy, market_of
+from steelyard.agents.timed import Always
 from steelyard.errors import ConfigError
 from steelyard.registry import member
 from steelyard.rollout import Env, Params, Policy
@@ -48,8 +49,11 @@ class HoldCash(eqx.Module):
     learns: ClassVar[bool] = False
 
     def train(self, key: PRNGKeyArray, env: Env, params: Params) -> tuple[Policy, Log]:
-        """An empty basket."""
+        """An empty basket, or the choice that does nothing."""
         del key
+        space = env.action_space(params)
+        if space.choices:
+            return Always(space.idle), {}
         mark, trading = prices(env, params)
         return follow(np.zeros(mark.shape), trading, np.zeros(len(mark), bool))
 
@@ -68,13 +72,19 @@ class Random(eqx.Module):
 
 @member("agents", "buy_and_hold")
 class BuyAndHold(eqx.Module):
-    """The same money in each asset that trades at the start, bought at once and kept."""
+    """The same money in each asset that trades at the start, bought at once and kept.
+
+    In an order book, as long as its rules allow.
+    """
 
     learns: ClassVar[bool] = False
 
     def train(self, key: PRNGKeyArray, env: Env, params: Params) -> tuple[Policy, Log]:
-        """One decision, at the start."""
+        """One decision, at the start; in an order book, always to buy."""
         del key
+        space = env.action_space(params)
+        if space.choices:
+            return Always(space.choices - 1), {}
         mark, trading = prices(env, params)
         return follow(equal_money(mark, trading), trading, np.zeros(len(mark), bool))
 

@@ -1,13 +1,15 @@
 """The ensembles of the paper and of the contests, by name.
 
-The three ensembles of the paper (section 6.2.2) and those by other rules share one population:
-whoever asks for several of them trains it once.
+The three ensembles of the paper for stocks (section 6.2.2) and those by other rules share one
+population, and so do the votes of its crypto task (section 6.3.1): whoever asks for several of them
+trains it once.
 """
 
 from __future__ import annotations
 
 from steelyard.agents.a2c import A2C
 from steelyard.agents.ddpg import DDPG
+from steelyard.agents.dqn import DQN, DoubleDQN, DuelingDQN
 from steelyard.agents.ensemble import BEST, Ensemble
 from steelyard.agents.population import Population
 from steelyard.agents.ppo import PPO
@@ -68,6 +70,31 @@ def ensemble_best() -> Ensemble:
     return Ensemble(Population(tuple((agent, 1) for agent in agents)), rule=BEST)
 
 
+def value_population() -> Population:
+    """Ten each of DQN, Double DQN and Dueling DQN."""
+    return Population(((DQN(), SIZE), (DoubleDQN(), SIZE), (DuelingDQN(), SIZE)))
+
+
+def vote_1() -> Ensemble:
+    """One DQN, one Double DQN and one Dueling DQN; the majority decides (Table 7)."""
+    return Ensemble(value_population(), take=1, rule="majority")
+
+
+def vote_2() -> Ensemble:
+    """Five each of DQN, Double DQN and Dueling DQN; the majority decides (Table 7)."""
+    return Ensemble(value_population(), take=5, rule="majority")
+
+
+def vote_3() -> Ensemble:
+    """Ten each of DQN, Double DQN and Dueling DQN; the majority decides (Table 7)."""
+    return Ensemble(value_population(), take=10, rule="majority")
+
+
+def vote_confidence() -> Ensemble:
+    """The members of `vote_3`; who is surer counts more (FinRL Contest 2024, Fermion)."""
+    return Ensemble(value_population(), rule="confidence")
+
+
 for _factory in (
     ensemble_1,
     ensemble_2,
@@ -77,5 +104,9 @@ for _factory in (
     ensemble_product,
     ensemble_sum,
     ensemble_best,
+    vote_1,
+    vote_2,
+    vote_3,
+    vote_confidence,
 ):
     register("agents", _factory.__name__, _factory)

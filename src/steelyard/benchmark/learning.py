@@ -26,9 +26,9 @@ from steelyard.benchmark.members import (
 from steelyard.benchmark.rounds import Rounds, roll
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
-from steelyard.envs.stock import StockParams
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.training import Trained, fit
+from steelyard.rollout import Params
 from steelyard.types import Facts, Floats
 
 Report = Callable[[str, int, int], None]
@@ -125,9 +125,9 @@ class Trainer:
         agent: Any,
         seeds: Sequence[int],
         phase: str,
-        learn: StockParams,
-        validate: StockParams | None,
-        again: StockParams | None = None,
+        learn: Params,
+        validate: Params | None,
+        again: Params | None = None,
     ) -> _Members:
         """The members of an ensemble: trained, validated, and trained once more where asked for."""
         population = agent.population
@@ -149,7 +149,7 @@ class Trainer:
         return self._members[key]
 
     def _fit(
-        self, name: str, agent: Any, seeds: Sequence[int], params: StockParams, phase: str
+        self, name: str, agent: Any, seeds: Sequence[int], params: Params, phase: str
     ) -> Trained:
         """Train, unless a checkpoint has it; `phase` says on which rows."""
         kept, env = self._checkpoints, self._venue.env
@@ -171,7 +171,7 @@ class Trainer:
         name: str,
         agent: Any,
         seeds: Sequence[int],
-        params: StockParams,
+        params: Params,
         *,
         windows: bool,
     ) -> Trained:
@@ -193,13 +193,13 @@ class Trainer:
             tell(number + 1, count)
         return _in_line(rounds)
 
-    def _validation(self) -> StockParams | None:
+    def _validation(self) -> Params | None:
         """One pass over the validation rows, as the training rows taught to see them."""
         venue = self._venue
         if venue.task.validate is None:
             return None
         first, last = venue.span(venue.task.validate)
-        return venue.params(venue.training.market, jnp.int32(first), jnp.int32(last))
+        return venue.params(venue.training.market, first, last)
 
     def _facts(
         self, agent: Any, members: _Members, made: Any, rounds: Rounds | None = None
@@ -210,11 +210,11 @@ class Trainer:
         if rounds is None:
             first, last = venue.span(venue.task.windows[0])
             days = [first]
-            params = venue.params(venue.training.market, jnp.int32(first), jnp.int32(last))
-            apart = diversity_of(agent, groups, venue.env, params, last - first)
+            params = venue.params(venue.training.market, first, last)
+            apart = diversity_of(agent, groups, venue.env, params, int(params.length))
         else:
             days = [one.trade[0] for one in rounds.rows]
-            longest = max(one.trade[1] - one.trade[0] for one in rounds.rows)
+            longest = int(np.max(rounds.trade.length))
             apart = diversity_of_rounds(agent, groups, venue.env, rounds.trade, longest)
         facts = {
             "members": [

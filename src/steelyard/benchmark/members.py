@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from steelyard.agents.diversity import Diversity, measure
-from steelyard.envs.stock import StockParams
-from steelyard.rollout import Env, Policy, rollout
+from steelyard.rollout import Env, Params, Policy, rollout
 from steelyard.types import Floats
 
 
-def sharpe_of(groups: Any, env: Env, params: StockParams, cash: float, *, windows: bool) -> Floats:
+def sharpe_of(groups: Any, env: Env, params: Params, cash: float, *, windows: bool) -> Floats:
     """Sharpe ratio per bar, (M,) or (R, M), of members that each trade one pass (equation 6).
 
     Not annualised, risk-free rate 0, ddof 1; 0 for an account that never moves.
@@ -45,7 +44,7 @@ def combine_rounds(agent: Any, groups: Any, sharpe: Any) -> Any:
 
 
 @eqx.filter_jit
-def diversity_of(agent: Any, groups: Any, env: Env, params: StockParams, steps: int) -> Diversity:
+def diversity_of(agent: Any, groups: Any, env: Env, params: Params, steps: int) -> Diversity:
     """How far the members that are heard are apart, each trading alone."""
     heard = tuple(
         jax.tree.map(lambda leaf, n=count: jnp.asarray(leaf)[:n], group)
@@ -56,9 +55,7 @@ def diversity_of(agent: Any, groups: Any, env: Env, params: StockParams, steps: 
 
 
 @eqx.filter_jit
-def diversity_of_rounds(
-    agent: Any, groups: Any, env: Env, params: StockParams, steps: int
-) -> Diversity:
+def diversity_of_rounds(agent: Any, groups: Any, env: Env, params: Params, steps: int) -> Diversity:
     """The same as a mean over rounds, one after another."""
     each: Diversity = jax.lax.map(
         lambda one: diversity_of(agent, one[0], env, one[1], steps), (groups, params)
@@ -68,10 +65,10 @@ def diversity_of_rounds(
 
 
 @eqx.filter_jit
-def _values(env: Env, params: StockParams, group: Any, length: int, windows: bool) -> Any:
+def _values(env: Env, params: Params, group: Any, length: int, windows: bool) -> Any:
     """Account values (R, M, T) or (M, T) of members that each trade one pass."""
 
-    def members(params: StockParams, group: Any) -> Any:
+    def members(params: Params, group: Any) -> Any:
         def one(policy: Policy) -> Any:
             steps = rollout(jax.random.key(0), env, params, policy, length, sample=False)[1]
             return steps.info["value"]

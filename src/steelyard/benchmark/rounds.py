@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,11 +18,10 @@ from jaxtyping import Array, Int
 
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
-from steelyard.envs.stock import StockParams
 from steelyard.errors import ConfigError
 from steelyard.evaluation.splits import Round, Span
 from steelyard.features.scaling import Scaler
-from steelyard.market import Market
+from steelyard.rollout import Params
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Rounds:
     """
 
     rows: tuple[Round, ...]
-    learn: StockParams
-    validate: StockParams
-    again: StockParams | None
-    trade: StockParams
-    window: StockParams
+    learn: Params
+    validate: Params
+    again: Params | None
+    trade: Params
+    window: Params
     starts: Int[Array, " R"]
 
 
@@ -65,10 +65,10 @@ def roll(venue: Venue, window: Window) -> Rounds:
     learn, again = [one.learn for one in rounds], [one.again for one in rounds]
     return Rounds(
         rows=tuple(rounds),
-        learn=_episodes(venue, learn, seen),
-        validate=_passes(venue, [one.validate for one in rounds], seen),
-        again=_episodes(venue, again, final) if task.rolling.retrain else None,
-        trade=_passes(venue, [one.trade for one in rounds], final),
+        learn=_stacked(venue, learn, seen, episodes=True),
+        validate=_stacked(venue, [one.validate for one in rounds], seen),
+        again=_stacked(venue, again, final, episodes=True) if task.rolling.retrain else None,
+        trade=_stacked(venue, [one.trade for one in rounds], final),
         window=_whole(venue, (first, last), rounds, final),
         starts=jnp.asarray([one.trade[0] for one in rounds], jnp.int32),
     )
@@ -79,63 +79,36 @@ def _scalers(venue: Venue, spans: Sequence[Span]) -> list[Scaler]:
     return [venue.columns.fit((first, last + 1)) for first, last in spans]
 
 
-def _episodes(venue: Venue, spans: Sequence[Span], scalers: Sequence[Scaler]) -> StockParams:
-    """Training episodes of the task's length inside each span."""
-    lengths = [min(venue.task.episode, last - first) for first, last in spans]
-    return _stacked(venue, spans, scalers, lengths, [length // 2 for length in lengths])
-
-
-def _passes(venue: Venue, spans: Sequence[Span], scalers: Sequence[Scaler]) -> StockParams:
-    """One pass over each span."""
-    return _stacked(
-        venue, spans, scalers, [last - first for first, last in spans], [0] * len(spans)
-    )
-
-
 def _stacked(
-    venue: Venue,
-    spans: Sequence[Span],
-    scalers: Sequence[Scaler],
-    lengths: Sequence[int],
-    staggers: Sequence[int],
-) -> StockParams:
+    venue: Venue, spans: Sequence[Span], scalers: Sequence[Scaler], *, episodes: bool = False
+) -> Params:
     """Params whose leaves have a leading axis, one entry per span; rows count from its first.
 
-    Shorter spans are filled up with the rows behind them, which no episode reaches.
+    Each is one pass, or training episodes. Shorter spans are filled up with the rows behind them,
+    which no episode reaches.
     """
     rows = max(last - first for first, last in spans) + 1
     params = []
-    for (first, last), scaler, length, stagger in zip(
-        spans, scalers, lengths, staggers, strict=True
-    ):
+    for (first, last), scaler in zip(spans, scalers, strict=True):
         market = _cut(venue, first, rows, scaler)
-        one = venue.params(market, jnp.int32(0), jnp.int32(last - first), jnp.int32(length))
-        params.append(replace(one, stagger=jnp.int32(stagger)))
-    stacked: StockParams = jax.tree.map(
+        params.append(venue.params(market, 0, last - first, episodes=episodes))
+    stacked: Params = jax.tree.map(
         lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf, _kind(leaf)) for leaf in leaves])),
         *params,
     )
     return stacked
 
 
-def _cut(venue: Venue, first: int, rows: int, scaler: Scaler) -> Market:
+def _cut(venue: Venue, first: int, rows: int, scaler: Scaler) -> Any:
     """The training market from row `first`, as a scaler shows it; its last row is repeated."""
     market = venue.training.market
     picked = np.minimum(first + np.arange(rows), market.rows - 1)
 
     def of(leaf: Array) -> Array:
-        return jnp.asarray(np.asarray(leaf)[picked])
+        return jnp.asarray(np.asarray(leaf)[picked]) if leaf.ndim else leaf
 
-    return replace(
-        market,
-        bid=of(market.bid),
-        ask=of(market.ask),
-        mark=of(market.mark),
-        tradable=of(market.tradable),
-        table=jnp.asarray(scaler.scale(venue.columns.values[picked]).values),
-        gauges={name: of(gauge) for name, gauge in market.gauges.items()},
-        first=jnp.int32(0),
-    )
+    table = jnp.asarray(scaler.scale(venue.columns.values[picked]).values)
+    return replace(jax.tree.map(of, market), table=table, first=jnp.int32(0))
 
 
 def _kind(leaf: object) -> type[np.float32] | None:
@@ -143,9 +116,7 @@ def _kind(leaf: object) -> type[np.float32] | None:
     return np.float32 if isinstance(leaf, float) else None
 
 
-def _whole(
-    venue: Venue, span: Span, rounds: Sequence[Round], scalers: Sequence[Scaler]
-) -> StockParams:
+def _whole(venue: Venue, span: Span, rounds: Sequence[Round], scalers: Sequence[Scaler]) -> Params:
     """The window on the exact ledger, each traded row as its own round sees it."""
     market = venue.exact
     table = np.array(market.table)

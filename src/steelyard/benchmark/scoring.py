@@ -17,10 +17,10 @@ from steelyard.benchmark.learning import Learned, Report, Trainer
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.data import load
-from steelyard.errors import MissingDataError
+from steelyard.errors import ContractError, MissingDataError
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.claims import judge
-from steelyard.evaluation.results import AgentScore, Backtest, Score, WindowScore
+from steelyard.evaluation.results import AgentScore, Backtest, Ceiling, Score, WindowScore
 from steelyard.evaluation.statistics import interval
 from steelyard.metrics import metric_card
 from steelyard.types import EquityCurve
@@ -51,6 +51,7 @@ def evaluate(
     """
     begun = time.monotonic()
     venue = open_venue(task) if venue is None else venue
+    task = venue.task
     chosen = [resolve_agent(agent, task.learning) for agent in agents]
     trainer = Trainer(venue, report, checkpoints)
     rows: list[AgentScore] = []
@@ -68,6 +69,7 @@ def evaluate(
             left = ", ".join(name for name, _ in chosen[number + 1 :])
             notes.append(f"{name} {rows[-1].note}" + (f"; not run are {left}" if left else ""))
             break
+    ceilings = _ceilings(venue, rows)
     rows += [_score_index(venue, name) for name in task.index]
     names = sorted(rows[0].windows[0].metrics)
     score = Score(
@@ -81,6 +83,7 @@ def evaluate(
         versions=versions(),
         seconds=time.monotonic() - begun,
         notes=notes,
+        ceilings=ceilings,
     )
     return replace(score, verdicts=judge(score, task.claims))
 
@@ -148,6 +151,35 @@ def _window_score(
     return WindowScore(window.name, window.start, window.end, passes, curves, interval(curves))
 
 
+def _ceilings(venue: Venue, rows: Sequence[AgentScore]) -> list[Ceiling]:
+    """The best in hindsight of every window, and the agents against it.
+
+    Raises:
+        ContractError: an agent has passed it, which no honest account can.
+    """
+    found = []
+    for number, window in enumerate(venue.task.windows):
+        best = venue.ceiling(window)
+        if best is None:
+            continue
+        profit = float(best.value[-1] - best.value[0])
+        earned = {
+            row.agent: [float(one.value[-1] - one.value[0]) for one in row.windows[number].curves]
+            for row in rows
+        }
+        for agent, profits in earned.items():
+            if max(profits) > profit + 1e-9 * venue.task.cash:
+                raise ContractError(
+                    f"{agent} earned {max(profits):,.2f} in `{window.name}`, hindsight "
+                    f"{profit:,.2f}: the market's accounts are wrong",
+                    hint="please report this, with the bundle",
+                )
+        shares = {name: float(np.median(each)) / profit for name, each in earned.items()}
+        gain = profit / venue.task.cash
+        found.append(Ceiling(window.name, profit, gain, shares if profit > 0 else {}))
+    return found
+
+
 def _score_index(venue: Venue, name: str) -> AgentScore:
     """A price index beside the agents; it pays no costs and cannot be traded."""
     scored = [
@@ -166,9 +198,8 @@ def index_curve(venue: Venue, name: str, window: Window) -> EquityCurve:
         MissingDataError: the index lacks a session of the window.
     """
     request, asset = venue.task.index[name]
-    level = load(request).select([asset])
-    first, last = venue.panel.span(window.start, window.end)
-    clock = venue.panel.timestamps[first : last + 1]
+    level = load(request).select([asset]) if request else venue.panel
+    clock = venue.panel.timestamps[venue.clock(window)]
     rows = np.minimum(np.searchsorted(level.timestamps, clock), len(level) - 1)
     if not np.array_equal(level.timestamps[rows], clock):
         raise MissingDataError(f"index {name} lacks sessions of {window.start}..{window.end}")

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from steelyard.benchmark.rules import Rules, rules_of
+from steelyard.benchmark.stock_rules import StockRules
 from steelyard.evaluation.claims import Claim
+from steelyard.evaluation.combinatorial import Combinatorial
 from steelyard.evaluation.splits import Rolling
-from steelyard.market import Fill
 from steelyard.types import Facts
 
 
@@ -20,6 +22,19 @@ class Window:
     name: str
     start: str
     end: str
+
+
+@dataclass(frozen=True)
+class FactorFile:
+    """Factors that `steelyard factors mine` wrote.
+
+    Attributes:
+        path: their folder.
+        sha256: their name; another file at that place is refused.
+    """
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -34,20 +49,23 @@ class Task:
         train, validate: rows to learn from, and to choose hyper-parameters on. With `rolling` no
             row before `train` is learned from, and `validate` is where a search chooses.
         windows: test windows.
+        needs_factors: whether agents trade on mined factors.
+        factors: those that they trade on, as further columns behind the features.
+        split: shares of the rows to train, validate and trade on, in that order, where the data do
+            not hold the periods above; they must hold them where None. With four shares the first
+            is left to the mining of factors.
         rolling: train anew as the test goes by; once, before it, where None.
+        cross_validation: hold out parts of `train` and `validate` in turn; where a search chooses.
         cash: starting capital of every window, in quote currency.
-        cost: commission on each side, fraction of the traded value.
-        max_shares: shares of one asset that an action of 1 orders.
-        fill: "next_open", or "same_close" as the published kits trade.
-        gates: gauge (a market-wide feature) -> threshold that closes the market.
-        max_weight, leverage: see `envs.constraints.Limits`.
-        reward: a key of `venue.REWARDS`; what learners see, not what is scored.
-        episode: steps of a training episode.
+        rules: what kind of market it is, and how it is traded: costs, fills, limits.
+        episode: decisions of a training episode.
         deterministic: trade the most likely action; else draw from the policy.
         learning: agent name -> field -> value, laid over an agent's own settings where it is
             called by name; "*" is for all that have the field.
-        periods_per_year: bars per year, for annualising.
-        index: name -> (what `load` is asked for, asset): price indices shown beside the agents.
+        periods_per_year: points of a curve per year, for annualising; 0 = read it off the clock of
+            the data, which never rests.
+        index: name -> (what `load` is asked for, asset): price indices shown beside the agents; the
+            first asset of the task's own data where both are empty.
         agents: what `steelyard run` trains and compares by default.
         published: rows of a published table, shown beside ours with their notes.
         claims: what a publication says about its rows, to be judged by ours.
@@ -60,17 +78,15 @@ class Task:
     train: Window
     windows: tuple[Window, ...]
     validate: Window | None = None
+    needs_factors: bool = False
+    factors: FactorFile | None = None
+    split: tuple[float, ...] | None = None
     rolling: Rolling | None = None
+    cross_validation: Combinatorial | None = None
     assets: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     cash: float = 1_000_000.0
-    cost: float = 1e-3
-    max_shares: float = 100.0
-    fill: Fill = "next_open"
-    gates: Mapping[str, float] = field(default_factory=dict)
-    max_weight: float | None = None
-    leverage: float | None = None
-    reward: str = "value_change"
+    rules: Rules = field(default_factory=StockRules)
     episode: int = 252
     deterministic: bool = True
     learning: Mapping[str, Facts] = field(default_factory=dict)
@@ -93,7 +109,13 @@ class Task:
         }
         tuples = {name: tuple(card[name]) for name in ("assets", "features", "agents", "published")}
         read: dict[str, Any] = {
+            "factors": FactorFile(**card["factors"]) if card["factors"] else None,
+            "split": tuple(card["split"]) if card["split"] else None,
+            "rules": rules_of(card["rules"]),
             "index": {name: tuple(place) for name, place in card["index"].items()},
+            "cross_validation": (
+                Combinatorial(**card["cross_validation"]) if card["cross_validation"] else None
+            ),
             "rolling": Rolling(**card["rolling"]) if card["rolling"] else None,
             "learning": {
                 name: {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
+from steelyard.benchmark.factor_file import factor_features
+from steelyard.benchmark.settling import settled
 from steelyard.benchmark.task import Task, Window
-from steelyard.data import load
-from steelyard.envs.constraints import Limits
-from steelyard.envs.rewards import DifferentialSharpe, Reward, RiskPenalised, ValueChange
-from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError, MissingDataError
-from steelyard.evaluation.backtest import Recorded, backtest
+from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.results import Backtest
-from steelyard.features import compute
 from steelyard.features.scaling import Columns, columns
-from steelyard.market import Market, build_market
-from steelyard.registry import did_you_mean
-from steelyard.rollout import Policy
-from steelyard.types import Panel
+from steelyard.market import Precision
+from steelyard.rollout import Env, Params, Policy
+from steelyard.types import EquityCurve, Panel
 
-REWARDS: Mapping[str, Callable[[], Reward]] = {
-    "value_change": ValueChange,
-    "risk_penalised": RiskPenalised,
-    "differential_sharpe": DifferentialSharpe,
-}
+PRECISIONS: tuple[Precision, Precision] = ("float32", "exact")
+"""Of training, and of every score."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +41,13 @@ class Venue:
 
     task: Task
     panel: Panel
-    env: StockEnv
-    training: StockParams
-    exact: Market
+    env: Env
+    training: Params
+    exact: Any
     columns: Columns
     fingerprint: str
 
-    def window(self, window: Window) -> StockParams:
+    def window(self, window: Window) -> Params:
         """Params of one pass over `window` on the exact ledger."""
         first, last = self.span(window)
         return self.params(self.exact, first, last)
@@ -69,14 +62,18 @@ class Venue:
         _require_rows(self.task, window, first, last, self.columns.warmup)
         return first, last
 
-    def params(self, market: Market, first: Any, last: Any, length: Any = None) -> StockParams:
-        """The task's money and rules on rows of `market`; one pass where no length is given."""
-        return _params(self.task, market, first, last, last - first if length is None else length)
+    def params(self, market: Any, first: int, last: int, *, episodes: bool = False) -> Params:
+        """The task's money and rules on rows of `market`: one pass, or training episodes."""
+        most = self.task.episode if episodes else None
+        return self.task.rules.params(market, self.task.cash, first, last, most)
 
-    def trade(self, params: StockParams, policy: Policy | Recorded, seed: int) -> Backtest:
+    def clock(self, window: Window) -> NDArray[np.int64]:
+        """Rows of the curves of `window`: where accounts are valued."""
+        return self.task.rules.clock(self.exact, *self.span(window))
+
+    def trade(self, params: Params, policy: Policy | Recorded, seed: int) -> Backtest:
         """One pass of `policy` over the window of `params`."""
-        return backtest(
-            self.env,
+        return self.task.rules.trade(
             params,
             policy,
             self.panel.timestamps,
@@ -84,6 +81,11 @@ class Venue:
             periods_per_year=self.task.periods_per_year,
             deterministic=self.task.deterministic,
         )
+
+    def ceiling(self, window: Window) -> EquityCurve | None:
+        """What nobody can pass in `window`; None where that is not known."""
+        task = self.task
+        return task.rules.ceiling(self.window(window), self.panel.timestamps, task.periods_per_year)
 
 
 def open_venue(task: Task, panel: Panel | None = None) -> Venue:
@@ -96,43 +98,25 @@ def open_venue(task: Task, panel: Panel | None = None) -> Venue:
         MissingDataError: a period lies outside the data, or is shorter than the warm-up.
         ConfigError: settings that cannot hold.
     """
-    if task.reward not in REWARDS:
-        raise ConfigError(
-            f"no reward named `{task.reward}`", hint=did_you_mean(task.reward, list(REWARDS))
-        )
-    if not 0 <= task.cost < 1 or task.cash <= 0 or task.max_shares < 1:
-        raise ConfigError(
-            f"cost must lie in [0, 1), cash above 0 and max_shares from 1; got {task.cost}, "
-            f"{task.cash}, {task.max_shares}",
-            hint="cost=0.001 is 10 basis points a side",
-        )
-    panel = load(task.data) if panel is None else panel
+    task.rules.require()
+    if task.cash <= 0:
+        raise ConfigError(f"cash must lie above 0, got {task.cash}", hint="cash=1_000_000")
+    task, panel = settled(task, panel)
     panel = panel.select(task.assets) if task.assets else panel
     first, last = panel.span(task.train.start, task.train.end)
-    table = columns(panel, task.features)
+    table = columns(panel, (*task.features, *factor_features(task, panel)))
     scaled = table.fit((first, last + 1)).scale(table.values)
     _require_rows(task, task.train, first, last, table.warmup)
     _require_order(task, panel, last)
-    gauges = {name: compute([name], panel)[name] for name in task.gates}
     learning, exact = (
-        build_market(
-            panel,
-            scaled.values,
-            gauges,
-            first=table.warmup,
-            fill=task.fill,
-            precision=precision,
-            columns=scaled.columns,
-        )
-        for precision in ("float32", "exact")
+        task.rules.build(panel, scaled, table.warmup, precision) for precision in PRECISIONS
     )
     start = max(first, table.warmup)
-    length = min(task.episode, last - start)
     return Venue(
         task=task,
         panel=panel,
-        env=StockEnv(short=task.leverage is not None),
-        training=_params(task, learning, start, last, length, stagger=length // 2),
+        env=task.rules.env,
+        training=task.rules.params(learning, task.cash, start, last, task.episode),
         exact=exact,
         columns=table,
         fingerprint=fingerprint(task, panel),
@@ -146,27 +130,12 @@ def fingerprint(task: Task, panel: Panel) -> str:
     the library's version.
     """
     card = task.card()
+    if task.factors is not None:
+        del card["factors"]["path"]  # the same factors elsewhere are the same
     for free in ("summary", "agents", "published", "index", "claims"):
         del card[free]
     stated = json.dumps([card, panel.digest(), version("steelyard")], sort_keys=True)
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
-
-
-def _params(
-    task: Task, market: Market, first: Any, last: Any, length: Any, stagger: Any = 0
-) -> StockParams:
-    return StockParams(
-        market=market,
-        first=jnp.asarray(first, jnp.int32),
-        last=jnp.asarray(last, jnp.int32),
-        length=jnp.asarray(length, jnp.int32),
-        cash=task.cash,
-        cost=task.cost,
-        max_shares=task.max_shares,
-        stagger=jnp.asarray(stagger, jnp.int32),
-        limits=Limits(gates=dict(task.gates), max_weight=task.max_weight, leverage=task.leverage),
-        reward=REWARDS[task.reward](),
-    )
 
 
 def _require_order(task: Task, panel: Panel, trained: int) -> None:

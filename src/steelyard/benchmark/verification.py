@@ -97,6 +97,10 @@ def verify(bundle: Path) -> Verification:
                 counted += 1
                 if not _same(asdict(again[name]), estimate):
                     wrong.append(f"{row['agent']}/{window.name}/{name}")
+    for one in content["score"].get("ceilings", ()):
+        counted += 1
+        if not _same_ceiling(venue, one):
+            wrong.append(f"hindsight/{one['window']}/profit")
     return Verification(
         bundle=str(bundle),
         fingerprint=venue.fingerprint,
@@ -121,7 +125,7 @@ def _task(config: Mapping[str, Any]) -> Task:
 
 def _replay(venue: Venue, window: Window, actions: Any, seed: int) -> EquityCurve:
     params = venue.window(window)
-    if actions.shape != (int(params.last) - int(params.first), params.market.assets):
+    if actions.shape != (int(params.length), params.market.assets):
         raise BundleError(
             f"the actions of window `{window.name}` have shape {actions.shape}, which does not fit"
         )
@@ -142,6 +146,15 @@ def _same_bits(curve: EquityCurve, stored: tuple[Any, Floats]) -> bool:
         curve.timestamps.astype("datetime64[ns]"), timestamps.astype("datetime64[ns]")
     )
     return same_clock and np.array_equal(curve.value, value)
+
+
+def _same_ceiling(venue: Venue, stated: Mapping[str, Any]) -> bool:
+    """Whether the best in hindsight is what the bundle says."""
+    windows = [window for window in venue.task.windows if window.name == stated["window"]]
+    best = venue.ceiling(windows[0]) if windows else None
+    return best is not None and bool(
+        np.isclose(best.value[-1] - best.value[0], stated["profit"], rtol=1e-9, atol=1e-9)
+    )
 
 
 def _same(one: Mapping[str, float], other: Mapping[str, float | None]) -> bool:

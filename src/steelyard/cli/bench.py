@@ -12,8 +12,9 @@ def bench(
 ) -> int:
     """Measure ourselves side by side with other libraries; exit 1 if a bar is not met.
 
-    Suites: rollout, train, windows, features, metrics, ledger, memory, start (ratios of speed) and
-    returns (what trained agents reach; about an hour, once the peer's part is kept a few minutes).
+    Suites: rollout, train, windows, orderbook, features, metrics, ledger, memory, start (ratios of
+    speed) and returns (what trained agents reach; about an hour, once the peer's part is kept a few
+    minutes).
 
     Parameters
     ----------

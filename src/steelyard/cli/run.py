@@ -27,6 +27,7 @@ def run(
     steps: int | None = None,
     out: Path | None = None,
     data: str | None = None,
+    factors: Path | None = None,
     validate: bool = False,
     settings: Annotated[list[Path] | None, Parameter(negative=())] = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
@@ -51,6 +52,9 @@ def run(
     data
         Other data for the task, as `source:request` (`files:prices.csv`); its columns are the
         universe.
+    factors
+        Folder that `steelyard factors mine` wrote, for a task that trades on factors, or as further
+        observations of any task on a book.
     validate
         Score on the validation period instead of the test windows.
     settings
@@ -65,7 +69,7 @@ def run(
     """
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
-    chosen = chosen_task(task, data, validate=validate)
+    chosen = chosen_task(task, data, validate=validate, factors=factors)
     members = _members(chosen, agents, steps, read_changes(settings or (), set_ or ()))
     place = out or Path("runs") / chosen.name
     _deliver(_score(chosen, members, range(seeds), place, resume=resume), place, as_json=json)
@@ -108,6 +112,7 @@ def _score(
     from steelyard.benchmark import evaluate, open_venue
     from steelyard.benchmark.earlier import Earlier
     from steelyard.compilation import use_cache
+    from steelyard.data.progress import watched
     from steelyard.evaluation.bundle import require_place
 
     use_cache()
@@ -116,7 +121,8 @@ def _score(
     if not resume:
         checkpoints.clear()
     with Progress() as progress:
-        venue = open_venue(task)
+        with watched(progress):
+            venue = open_venue(task)
         say(f"{task.name}: {task.summary}")
         there = resume and place.is_dir()
         try:
@@ -143,13 +149,20 @@ def _checkpoints(place: Path) -> Checkpoints:
     return Checkpoints(place.resolve().with_name(f".{place.name}.trainings"))
 
 
-def chosen_task(name: str, data: str | None, *, validate: bool) -> Task:
+def chosen_task(
+    name: str, data: str | None, *, validate: bool = False, factors: Path | None = None
+) -> Task:
     """The task, on other data or on its validation period where that was asked for."""
     from steelyard.registry import find
 
     task: Task = find("tasks", name)
     if data is not None:
         task = replace(task, data=data, assets=())
+    if factors is not None:
+        from steelyard.benchmark.task import FactorFile
+        from steelyard.factors.artefact import load
+
+        task = replace(task, factors=FactorFile(str(factors), load(factors).sha256))
     if validate:
         if task.validate is None:
             raise ConfigError(f"task {name} has no validation period", hint=f"steelyard run {name}")

@@ -42,11 +42,7 @@ def backtest(
     Raises:
         ConfigError: the market is not exact; a score must not depend on rounding.
     """
-    if not params.market.exact:
-        raise ConfigError(
-            "a backtest runs on the exact ledger",
-            hint='build the market with precision="exact"',
-        )
+    require_exact(params.market)
     first, last = int(params.first), int(params.last)
     with jax.enable_x64(True):
         key = jax.random.key(seed)
@@ -55,22 +51,36 @@ def backtest(
             params,
             tuple(jnp.asarray(row, jnp.int32) for row in (first, last, last - first)),
         )
-        steps = _pass(key, env, arrays, policy, last - first, not deterministic)
+        steps = run(key, env, arrays, policy, last - first, deterministic)
         return _describe(steps, params, timestamps[first : last + 1], periods_per_year)
 
 
 @eqx.filter_jit
-def _pass(
-    key: PRNGKeyArray, env: StockEnv, params: StockParams, policy: Any, length: int, sample: bool
+def run(
+    key: PRNGKeyArray, env: Env, params: Params, policy: Any, length: int, deterministic: bool
 ) -> Transition:
-    return rollout(key, env, params, policy, length, sample=sample)[1]
+    """The `length` steps of one pass."""
+    return rollout(key, env, params, policy, length, sample=not deterministic)[1]
+
+
+def require_exact(market: Any) -> None:
+    """A score must not depend on rounding.
+
+    Raises:
+        ConfigError: the market is not exact.
+    """
+    if not market.exact:
+        raise ConfigError(
+            "a backtest runs on the exact ledger",
+            hint='build the market with precision="exact"',
+        )
 
 
 class Recorded(eqx.Module):
     """A policy that repeats recorded actions: how a bundle is scored again.
 
     Attributes:
-        actions: (T-1, N) float32 actions, one per step of the episode.
+        actions: (T-1, N) float32 actions, one per step of the episode; N = 1 for numbered choices.
     """
 
     actions: Float[Array, "T N"]
@@ -81,7 +91,10 @@ class Recorded(eqx.Module):
 
     def bind(self, env: Env, params: Params) -> Act:
         """Actions do not depend on the observation."""
-        return lambda obs, step: (Deterministic(self.actions[step]), step + 1)
+        actions: Array = self.actions
+        if env.action_space(params).choices:
+            actions = self.actions[:, 0].astype(jnp.int32)
+        return lambda obs, step: (Deterministic(actions[step]), step + 1)
 
 
 def _describe(

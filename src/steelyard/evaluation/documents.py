@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def run_json(
             "fingerprint": score.fingerprint,
             "rows": [_row(row) for row in score.rows],
             "claims": [_verdict(one) for one in score.verdicts],
+            "ceilings": [asdict(one) for one in score.ceilings],
             "bundle": str(bundle),
             "report": str(report),
             "seconds": seconds,
@@ -50,6 +52,7 @@ def score_json(score: Score, sentences: Sequence[str]) -> dict[str, Any]:
             "rows": [_row(row) for row in score.rows],
             "verdict": sentences,
             "claims": [_verdict(one) for one in score.verdicts],
+            "ceilings": [asdict(one) for one in score.ceilings],
             "notes": list(score.notes),
             "published": list(score.published),
         }

@@ -141,6 +141,24 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Ceiling:
+    """What nobody can pass in a window, and how near to it the agents came.
+
+    Attributes:
+        window: name of the test window.
+        profit: of the best path in hindsight, in quote currency.
+        gain: the same as a fraction of the capital.
+        shares: agent -> its profit over that one, the median over seeds; empty where there was
+            nothing to earn.
+    """
+
+    window: str
+    profit: float
+    gain: float
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Score:
     """All rows of a run of one task, comparable because they share one fingerprint.
 
@@ -157,6 +175,7 @@ class Score:
         seconds: wall time from data to here.
         notes: what a reader must know about the whole run.
         verdicts: what became of the task's claims, window by window.
+        ceilings: the best that hindsight could do, where the market tells; one per window.
     """
 
     task: str
@@ -170,3 +189,4 @@ class Score:
     seconds: float = 0.0
     notes: Sequence[str] = ()
     verdicts: Sequence[Verdict] = ()
+    ceilings: Sequence[Ceiling] = ()

@@ -52,7 +52,7 @@ SHORT: dict[str, str] = {
     "annual_return": "per year",
     "annual_volatility": "volatility",
     "sharpe_ratio": "Sharpe",
-    "daily_sharpe_ratio": "per day",
+    "daily_sharpe_ratio": "per bar",
     "sortino_ratio": "Sortino",
     "max_drawdown": "drawdown",
     "romad": "RoMaD",

@@ -7,7 +7,7 @@ does not add up is said in a note.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -32,7 +32,7 @@ class PublishedRow:
     start: str
     end: str
     metrics: Mapping[str, float]
-    sharpe: Literal["annual", "daily"] = "annual"
+    sharpe: Literal["annual", "daily", "step"] = "annual"
     flaw: str = ""
 
 
@@ -142,6 +142,11 @@ TABLE_5: tuple[PublishedRow, ...] = (
 """Trading the 30 stocks of the Dow Jones index: three ensembles, their agents, two baselines."""
 
 
+def as_facts(rows: Iterable[PublishedRow]) -> tuple[dict[str, object], ...]:
+    """Rows ready for a task's card."""
+    return tuple(asdict(row) for row in rows)
+
+
 def rows_of(table: int) -> tuple[dict[str, object], ...]:
     """The rows of one published table, ready for a task's card."""
-    return tuple(asdict(row) for row in {4: TABLE_4, 5: TABLE_5}[table])
+    return as_facts({4: TABLE_4, 5: TABLE_5}[table])

@@ -32,15 +32,42 @@ def key_facts(score: Score) -> Html:
         facts.insert(0, ("Trained on", _period(card["train"]["start"], card["train"]["end"])))
     if isinstance(card.get("rolling"), Mapping):
         facts.append(("Rolling windows", rolling(card["rolling"])))
+    one = len(score.assets) == 1
     if "cash" in card:
         facts.append(("Capital", money(float(card["cash"]))))
-    if "cost" in card:
-        facts.append(("Cost", percent(float(card["cost"]), 2, sign=False) + " each side"))
-    if "fill" in card:
-        facts.append(("Fill", FILLS.get(str(card["fill"]), str(card["fill"]))))
-    facts.append(("Universe", f"{len(score.assets)} assets"))
+    facts += _rules(card.get("rules") or {})
+    facts.append(
+        ("Universe", ", ".join(score.assets[:1]) if one else f"{len(score.assets)} assets")
+    )
     facts.append(("Seeds", str(seeds)))
     return fact_list(facts, "facts")
+
+
+def _rules(rules: Facts) -> list[tuple[str, str]]:
+    """What a trade costs and when it fills."""
+    facts = []
+    if "cost" in rules:
+        facts.append(("Cost", percent(float(rules["cost"]), 2, sign=False) + " each side"))
+    if "execution" in rules:
+        facts += _book(rules)
+    if "fill" in rules:
+        facts.append(("Fill", FILLS.get(str(rules["fill"]), str(rules["fill"]))))
+    return facts
+
+
+def _book(rules: Facts) -> list[tuple[str, str]]:
+    """How an order book is traded."""
+    walks = rules["execution"] == "walk"
+    fee = percent(float(rules["taker_fee" if walks else "maker_fee"]), 3, sign=False)
+    slip = percent(float(rules["slippage"]), 3, sign=False)
+    late = "in the book just seen" if not rules["delay"] else f"{rules['delay']} rows later"
+    return [
+        ("Orders", f"{rules['order_size']} x {rules['unit']} of a coin or share, {late}"),
+        ("Position", f"at most {rules['max_position']} x {rules['unit']}, long or short"),
+        ("Fill", "walks the levels of the book" if walks else f"at the mid, slipping {slip}"),
+        ("Fee", fee + " each side"),
+        ("Clock", f"a decision every {rules['step_gap']} rows"),
+    ]
 
 
 def rolling(facts: Facts) -> str:

@@ -18,6 +18,8 @@ HEADING = "Published, as printed: other data, costs and code"
 SCALES = {
     "annual": "Sharpe ratio on an annual scale",
     "daily": "Sharpe ratio per day, not annualised; it stands in that column",
+    "step": "ratios per step of a length that is not stated, not annualised; the Sharpe ratio "
+    "stands in the column of those per bar, the Sortino ratio has no column",
 }
 """What a row says about its Sharpe ratio."""
 
@@ -50,10 +52,12 @@ def matched(rows: Sequence[Row], published: Sequence[Facts]) -> list[tuple[Row, 
 
 
 def metrics_of(row: Facts) -> dict[str, float]:
-    """The published numbers under our names; a Sharpe ratio per day stands as such."""
+    """The published numbers under our names; a Sharpe ratio per bar stands as such."""
     held = dict(row.get("metrics") or {})
-    if row.get("sharpe") == "daily" and "sharpe_ratio" in held:
+    if row.get("sharpe") in ("daily", "step") and "sharpe_ratio" in held:
         held["daily_sharpe_ratio"] = held.pop("sharpe_ratio")
+    if row.get("sharpe") == "step":
+        held.pop("sortino_ratio", None)
     return {name: float(value) for name, value in held.items() if value is not None}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,10 @@ REFERENCE = "buy_and_hold"
 """The agent that others have to beat: who bought everything once and went home."""
 
 
+QUARTER = 0.25
+"""Years of a window below which nothing is said about a year."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One window seen from a reference.
@@ -33,16 +37,24 @@ class Comparison:
     Attributes:
         window: its name.
         bars: returns in it.
+        years: their length on the clock by which ratios are annualised.
         rows: agents and indices, in the order of the tables.
         reference: name of the agent that others are compared with; empty where there is none.
-        excess: name -> return per year above the reference on the same bars (paired).
+        excess: name -> return per year above the reference on the same bars (paired); that of all
+            bars where the window is `short`.
     """
 
     window: str
     bars: int
+    years: float
     rows: Sequence[Row]
     reference: str
     excess: dict[str, Estimate]
+
+    @property
+    def short(self) -> bool:
+        """Whether nothing should be said about a year."""
+        return self.years < QUARTER
 
     @property
     def agents(self) -> dict[str, Estimate]:
@@ -86,7 +98,7 @@ def verdict(score: Score, comparisons: Sequence[Comparison] | None = None) -> li
     if not seen or not any(one.agents for one in seen):
         return ["No agent was scored."]
     told = [sentence for one in seen for sentence in _window(one, len(seen))]
-    return [_headline(seen), *told, *_few(seen), *_seeds(score)]
+    return [_headline(seen), *told, *_ceilings(score), *_few(seen), *_seeds(score)]
 
 
 def _compare(score: Score, number: int) -> Comparison:
@@ -101,10 +113,17 @@ def _compare(score: Score, number: int) -> Comparison:
             for name, window in held.items()
             if name != chosen and window.curves
         }
-    bars = max(
-        (len(window.curves[0].timestamps) - 1 for _, window in rows if window.curves), default=0
-    )
-    return Comparison(windows(score)[number].name, bars, rows, chosen, excess)
+    curves = [window.curves[0] for _, window in rows if window.curves]
+    bars = max((len(curve.timestamps) - 1 for curve in curves), default=0)
+    years = bars / curves[0].periods_per_year if curves else 0.0
+    made = Comparison(windows(score)[number].name, bars, years, rows, chosen, excess)
+    if not made.short:
+        return made
+    return replace(made, excess={name: _scaled(one, years) for name, one in excess.items()})
+
+
+def _scaled(one: Estimate, factor: float) -> Estimate:
+    return Estimate(factor * one.value, factor * one.low, factor * one.high)
 
 
 def _headline(seen: Sequence[Comparison]) -> str:
@@ -190,7 +209,7 @@ def _paired(one: Comparison) -> list[str]:
             "interval of the excess return reaches zero or below."
         )
     sentences += [
-        f"Bar for bar against {one.reference}, {plain(name)} earned {_a_year(found[name])}."
+        f"Bar for bar against {one.reference}, {plain(name)} earned {_more(found[name], one)}."
         for name in over
     ]
     if over and len(found) > 1:
@@ -204,11 +223,11 @@ def _paired(one: Comparison) -> list[str]:
     return sentences
 
 
-def _a_year(excess: Estimate) -> str:
-    return (
-        f"{percent(excess.value, 1)} a year more (90{NARROW}% interval {percent(excess.low, 1)} to "
-        f"{percent(excess.high, 1)})"
-    )
+def _more(excess: Estimate, one: Comparison) -> str:
+    """An excess per year, or over a window that is too short to speak of years."""
+    digits, time = (2, "in all") if one.short else (1, "a year")
+    value, low, high = (percent(each, digits) for each in (excess.value, excess.low, excess.high))
+    return f"{value} {time} more (90{NARROW}% interval {low} to {high})"
 
 
 def _index(one: Comparison) -> list[str]:
@@ -226,6 +245,19 @@ def _index(one: Comparison) -> list[str]:
                 f"without paying costs; {more} of {len(rivals)} agents returned more."
             )
     return sentences
+
+
+def _ceilings(score: Score) -> list[str]:
+    """How much of what hindsight could have earned the agents did earn."""
+    told = []
+    for one in score.ceilings:
+        where = "" if len(score.ceilings) == 1 else f"{plain(one.window)} · "
+        shares = [f"{plain(name)} {percent(share, 1)}" for name, share in one.shares.items()]
+        told.append(
+            f"{where}Knowing the future, {percent(one.gain, 2)} could have been earned; "
+            + (f"of that earned {', '.join(shares)}." if shares else "there was nothing to earn.")
+        )
+    return told
 
 
 def _seeds(score: Score) -> list[str]:

@@ -83,11 +83,12 @@ def _forests(comparison: Comparison, style: Mapping[str, str]) -> Html:
             )
         )
     if comparison.excess:
+        time = "in all" if comparison.short else "per year"
         said = f" over {comparison.reference}, bar for bar; covering zero shows no skill"
         figures.append(
             tag(
                 "figure",
-                tag("figcaption", tag("b", "Excess return per year"), said),
+                tag("figcaption", tag("b", f"Excess return {time}"), said),
                 forest(comparison.excess, style, unit="%"),
             )
         )

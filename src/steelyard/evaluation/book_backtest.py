@@ -1,0 +1,106 @@
+"""One pass through an order book on the exact ledger, told as a `Backtest`."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.envs.book_rules import THIN
+from steelyard.envs.book_settings import decision_rows
+from steelyard.envs.orderbook import BookParams, OrderBookEnv
+from steelyard.evaluation.backtest import Recorded, closed_trades, require_exact, run
+from steelyard.evaluation.results import Backtest
+from steelyard.rollout import Policy, Transition
+from steelyard.types import EquityCurve, Floats
+
+
+def book_backtest(
+    env: OrderBookEnv,
+    params: BookParams,
+    policy: Policy | Recorded,
+    timestamps: NDArray[np.datetime64],
+    *,
+    seed: int = 0,
+    periods_per_year: float,
+    deterministic: bool = True,
+) -> Backtest:
+    """Trade the rows of `params` once; see `backtest`.
+
+    The curve has a point where the pass starts and one after every decision, valued at the mid.
+    `gated` tells decisions at which a rule closed the position or kept an order from filling.
+
+    Args:
+        params: one pass, as `book_window` makes it, over an exact market.
+        timestamps: of every row of that market.
+        periods_per_year: decisions per year.
+
+    Raises:
+        ConfigError: the market is not exact.
+    """
+    require_exact(params.market)
+    with jax.enable_x64(True):
+        arrays = eqx.tree_at(
+            lambda p: (p.first, p.last, p.length),
+            params,
+            tuple(jnp.asarray(n, jnp.int32) for n in (params.first, params.last, params.length)),
+        )
+        steps = run(jax.random.key(seed), env, arrays, policy, int(params.length), deterministic)
+    clock = timestamps[np.append(start_row(params), np.asarray(steps.info["row"]))]
+    return _describe(steps, params, clock, periods_per_year)
+
+
+def start_row(params: BookParams) -> int:
+    """The row on which a pass starts: the first that is warmed up."""
+    first = int(params.first)
+    return min(first + int(params.market.wait[first]), int(params.last))
+
+
+def clock_of(params: BookParams) -> NDArray[np.int64]:
+    """(decisions + 1,) rows on which the account of one pass is valued."""
+    return decision_rows(
+        params.market,
+        int(params.first),
+        int(params.last),
+        int(params.step_gap),
+        int(params.delay),
+    )
+
+
+def _describe(
+    steps: Transition,
+    params: BookParams,
+    clock: NDArray[np.datetime64],
+    periods_per_year: float,
+) -> Backtest:
+    """Everything that follows from what the environment told of every step."""
+    told = {name: np.asarray(values) for name, values in steps.info.items()}
+    value = np.append(float(params.cash), told["value"])
+    cash = np.append(float(params.cash), told["cash"])
+    units = np.vstack([np.zeros((1, 1)), told["units"]])
+    order = told["order"]
+    invested = (value - cash)[:, None]
+    return Backtest(
+        curve=EquityCurve(
+            clock,
+            value,
+            periods_per_year,
+            closed_trades(order, _net_price(order, told["traded"], told["paid"])),
+        ),
+        actions=np.asarray(steps.action, np.float32)[:, None],
+        units=units,
+        cash=cash,
+        traded=told["traded"],
+        costs=told["paid"],
+        weights=invested / np.where(value > 0, value, 1.0)[:, None],
+        gated=told["rule"] >= THIN,
+    )
+
+
+def _net_price(order: Floats, traded: Floats, paid: Floats) -> Floats:
+    """(T, 1) what one unit took or brought, costs included; 1 where nothing filled."""
+    size = np.abs(order[:, 0])
+    taken = traded + np.sign(order[:, 0]) * paid
+    return np.divide(taken, size, out=np.ones_like(size), where=size > 0)[:, None]
