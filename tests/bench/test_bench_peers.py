@@ -12,7 +12,7 @@ from steelyard.bench.protocol import Duel, Side
 from steelyard.bench.result import Bench
 from steelyard.bench.returns import Returns
 from steelyard.bench.suites import CASES
-from steelyard.bench.synthetic import write_curves, write_market
+from steelyard.bench.synthetic import write_book, write_curves, write_market
 from steelyard.bench.worker import Worker
 
 pytestmark = pytest.mark.peer
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.peer
 LESS: dict[str, Any] = {
     "horizon": 4,
     "calls": 1,
+    "steps": 8,
     "samples": 16,
     "updates": 1,
     "curves": 20,
@@ -33,6 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("market")
     write_market(folder, rows=800, assets=5)
     write_curves(folder, curves=20)
+    write_book(folder, rows=7_000)
     return Bench(folder, rounds=1)
 
 

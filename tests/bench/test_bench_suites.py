@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from steelyard import bench
-from steelyard.bench import ours_device, ours_host, ours_train, ours_windows
-from steelyard.bench.gauges import FirstUpdate, Help, Memory
+from steelyard.bench import ours_device, ours_host, ours_orderbook, ours_train, ours_windows
+from steelyard.bench.gauges import Alphas, FirstUpdate, Help, Memory
+from steelyard.bench.orderbook_cases import KIT
 from steelyard.bench.ours_agent import create, settings_of
 from steelyard.bench.protocol import Duel
 from steelyard.bench.result import Bench
 from steelyard.bench.suites import CASES, METRICS, ONLY_NAMED, SUITES
-from steelyard.bench.synthetic import write_curves, write_market
+from steelyard.bench.synthetic import write_book, write_curves, write_market
 from steelyard.bench.training_cases import ACCOUNT, SAME_MARKET, TRAIN, WINDOWS
 from steelyard.cli.bench import bench as command
 from steelyard.errors import BenchError, UnknownNameError
@@ -194,6 +195,26 @@ def test_our_ledger_runs_in_both_kinds_of_money(precision: str, folder: Path) ->
     assert work.facts["actions_matter"] is True
 
 
+def test_the_books_are_ones_on_which_orders_can_fill(tmp_path: Path) -> None:
+    with np.load(write_book(tmp_path, rows=200)) as book:
+        assert (book["bid"][:, 0] < book["ask"][:, 0]).all()
+        assert (np.diff(book["bid"], axis=1) < 0).all()
+        assert (np.diff(book["ask"], axis=1) > 0).all()
+        assert book["bid_size"].min() > 0
+        assert len(book["factors"]) == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maker", ["market", "q_network"])
+def test_our_order_book_makes_whole_episodes(maker: str, tmp_path: Path) -> None:
+    write_book(tmp_path, rows=600)
+    options = {**KIT, "net": [4], "length": 40, "envs": 3, "horizon": 20, "calls": 3}
+    work = ours_orderbook.MAKERS[maker](tmp_path, options)
+    assert work.run() == work.run() == 3 * 3 * 20
+    assert work.facts["actions_matter"] is True
+    assert work.facts["observation"] == 11
+
+
 def test_our_indicators_show_the_values_they_computed(folder: Path) -> None:
     work = ours_host.indicators(folder, {})
     assert work.run() == 900
@@ -246,3 +267,11 @@ def test_both_sides_of_a_market_case_get_the_same_account() -> None:
         for side in (case.ours, case.peer):
             for options in side.candidates:
                 assert "hmax" not in case.agree or options.items() >= ACCOUNT.items()
+
+
+def test_the_alphas_are_measured_in_cpu_seconds(folder: Path) -> None:
+    row = Alphas("features", "alphas", bar=1e-9, rows=300).measure(Bench(folder))
+    assert row.met is False
+    assert row.ours is not None
+    assert row.ours > 1e-9
+    assert row.unit == "CPU seconds"

@@ -70,7 +70,7 @@ def run(
         UnknownNameError, BenchError: see `choose`.
         ConfigError: `rounds` is below 1.
     """
-    from steelyard.bench.synthetic import write_curves, write_market
+    from steelyard.bench.synthetic import write_book, write_curves, write_market
 
     cases = choose(name, against)
     with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as folder, _progress() as report:
@@ -78,6 +78,8 @@ def run(
         write_market(bench.folder)
         if any(case.suite == "metrics" for case in cases):
             write_curves(bench.folder)
+        if any(case.suite == "orderbook" for case in cases):
+            write_book(bench.folder)
         return [_measure(case, bench) for case in cases]
 
 

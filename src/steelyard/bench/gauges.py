@@ -38,7 +38,7 @@ class Gauge:
         return Row(self.suite, self.name, self.unit, self.bar, sense="at most", **values)
 
     def row_of(self, seconds: Sequence[float], first: float) -> Row:
-        """A row of repeated wall seconds, `first` of which stands apart."""
+        """A row of repeated seconds, `first` of which stands apart."""
         middle = median(seconds)
         return self.row(
             ours=middle,
@@ -112,6 +112,29 @@ class FirstUpdate(Gauge):
         with Worker(program) as worker:
             worker.open("0", "first_update", bench.folder, self.options)
             return time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Alphas(Gauge):
+    """CPU seconds of the 101 alphas on a synthetic book of `rows` seconds."""
+
+    unit: str = "CPU seconds"
+    rows: int = 86_373
+
+    def measure(self, bench: Bench) -> Row:
+        """Median CPU seconds; the first evaluation stands apart."""
+        from steelyard.data import load
+        from steelyard.features import compute
+
+        bench.report(f"{self.name}: {self.rows:,} rows")
+        panel = load(f"book:imbalance?rows={self.rows}")
+        names = [f"alpha_{number:03d}" for number in range(1, 102)]
+        seconds = []
+        for _ in range(bench.rounds + 1):
+            begin = time.process_time()
+            compute(names, panel)
+            seconds.append(time.process_time() - begin)
+        return self.row_of(seconds[1:], first=seconds[0])
 
 
 @dataclass(frozen=True)

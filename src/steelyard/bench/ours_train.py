@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from steelyard.bench.ours_agent import create, settings_of
 from steelyard.bench.ours_device import facts_of, finish, load_params
 from steelyard.bench.peers.serve import Work, serve
 from steelyard.envs.stock import StockEnv
+from steelyard.rollout import Env, Params
 
 
 def train(folder: Path, options: Mapping[str, Any]) -> Work:
@@ -21,26 +22,30 @@ def train(folder: Path, options: Mapping[str, Any]) -> Work:
     """
     params, env = load_params(folder, options), StockEnv()
     agent = create(options["agent"], {**options["settings"], **options["extra"]})
+    facts, per_update = settings_of(agent)
+    run = rounds_of(agent, env, params, int(options["updates"]), per_update)
+    return Work(facts_of(folder, options, params) | facts, run)
+
+
+def rounds_of(
+    agent: Any, env: Env, params: Params, updates: int, per_update: int
+) -> Callable[[], int]:
+    """A training that goes on by `updates` with every call, which returns its environment steps."""
     state = jax.jit(lambda key, params: agent.init(key, env, params))(jax.random.key(0), params)
 
     @jax.jit
-    def advance(state: Any, params: Any) -> Any:
+    def advance(state: Any, params: Params) -> Any:
         return jax.lax.scan(
-            lambda state, _: agent.advance(state, env, params),
-            state,
-            None,
-            length=options["updates"],
+            lambda state, _: agent.advance(state, env, params), state, None, length=updates
         )
-
-    facts, per_update = settings_of(agent)
 
     def run() -> int:
         nonlocal state
         state, log = advance(state, params)
         finish(log)
-        return int(options["updates"]) * per_update
+        return updates * per_update
 
-    return Work(facts_of(folder, options, params) | facts, run)
+    return run
 
 
 MAKERS = {"train": train}

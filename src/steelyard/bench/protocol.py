@@ -11,7 +11,7 @@ smallest and largest. What both sides must have in common is compared before any
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -53,6 +53,7 @@ class Duel:
     """A case with two sides.
 
     Attributes:
+        bar: least ratio; None = nothing is asked of this case, it is there to be known.
         agree: facts that both sides must report alike.
         tolerance: largest relative difference of the results that both report as `values`.
         versus: the other side in words.
@@ -62,7 +63,7 @@ class Duel:
     name: str
     ours: Side
     peer: Side
-    bar: float
+    bar: float | None
     versus: str
     agree: tuple[str, ...] = ("data",)
     tolerance: float = 1e-6
@@ -130,11 +131,17 @@ class Duel:
             ratio=median(ratios),
             low=min(ratios),
             high=max(ratios),
-            met=median(ratios) >= self.bar if bench.rounds >= LEAST_ROUNDS else None,
+            met=self._met(ratios, bench.rounds),
             note="; ".join(filter(None, settings)),
             first={"ours": own.first, "peer": peer.first},
             rounds=rates,
         )
+
+    def _met(self, ratios: Sequence[float], rounds: int) -> bool | None:
+        """Whether the bar is reached; None where there is none, or too few rounds to tell."""
+        if self.bar is None or rounds < LEAST_ROUNDS:
+            return None
+        return bool(median(ratios) >= self.bar)
 
 
 @dataclass(frozen=True)

@@ -128,14 +128,15 @@ def as_text(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     spread = f"{_short(row.ratio)}x " if row.ratio is not None else ""
     spread += f"({_short(row.low)}..{_short(row.high)})" if row.low is not None else "-"
-    met = {True: "yes", False: "NO", None: "not measured"}[row.met]
+    open_end = "not measured" if row.bar is not None else "no bar"
+    met = {True: "yes", False: "NO", None: open_end}[row.met]
     unit = "x" if row.versus and row.judged == "ratio" else f" {row.unit}"
     return (
         f"{row.suite}: {row.name}",
         _short(row.ours),
         _short(row.peer),
         spread,
-        f"{row.sense} {_short(row.bar)}{unit}",
+        f"{row.sense} {_short(row.bar)}{unit}" if row.bar is not None else "-",
         met,
     )
 

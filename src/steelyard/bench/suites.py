@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steelyard.bench.gauges import FirstUpdate, Help, Memory
+from steelyard.bench.gauges import Alphas, FirstUpdate, Help, Memory
+from steelyard.bench.orderbook_cases import ORDERBOOK
 from steelyard.bench.protocol import Duel, Side
 from steelyard.bench.result import Case
 from steelyard.bench.returns_cases import RETURNS
@@ -18,7 +19,8 @@ SUITES: Mapping[str, str] = {
     "rollout": "environment steps with a 64-32 actor and critic in the loop",
     "train": "complete training, agent by agent, against the same one of stable-baselines3",
     "windows": "windows, seeds and members in one program against one program each",
-    "features": "eight indicators and turbulence, 30 stocks x 3,300 days",
+    "orderbook": "order book steps against the rules of the 2024 kit; DQN against that of SB3",
+    "features": "eight indicators and turbulence, 30 stocks x 3,300 days; 101 alphas of a book",
     "metrics": "metrics of 10,000 equity curves",
     "ledger": "the exact ledger against float32 money",
     "memory": "peak memory of a rollout against the size of its observations",
@@ -82,6 +84,7 @@ CASES: tuple[Case, ...] = (
     ),
     *TRAIN,
     *WINDOWS,
+    *ORDERBOOK,
     Duel(
         "features",
         "eight indicators",
@@ -100,6 +103,8 @@ CASES: tuple[Case, ...] = (
         bar=20,
         versus="FinRL's FeatureEngineer",
     ),
+    # a fiftieth of what the 2025 kit's published log says, 6,105 s for 1,030,728 rows
+    Alphas("features", "101 alphas, 86,373 seconds of a book", bar=6_105 * 86_373 / 1_030_728 / 50),
     Duel(
         "metrics",
         "10,000 curves, eight metrics",

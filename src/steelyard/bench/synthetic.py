@@ -1,4 +1,4 @@
-"""The data that both sides of a benchmark read: one market and a sheaf of equity curves.
+"""The data that both sides of a benchmark read: a market, books, and a sheaf of equity curves.
 
 Made from a seed with NumPy alone and written once per run, so that a peer in another interpreter
 reads the same bytes; the rows compare their sha256.
@@ -22,6 +22,15 @@ FEATURES = 8
 
 CURVES = 10_000
 """Equity curves of 1,250 returns each."""
+
+BOOKS = 86_400
+"""Order books: one day of seconds."""
+
+LEVELS = 5
+"""Levels on each side of a book."""
+
+FACTORS = 8
+"""Numbers that are observed of a book, as many as the kit's networks distil."""
 
 
 def write_market(
@@ -65,6 +74,28 @@ def write_curves(
     values[:, 1:] *= np.exp(np.cumsum(steps, axis=1))
     path = folder / "curves.npy"
     np.save(path, values)
+    return path
+
+
+def write_book(folder: Path, *, rows: int = BOOKS, seed: int = 2) -> Path:
+    """Write `book.npz`: bid, ask and their sizes (T, L), factors (T, F).
+
+    The mid walks at random from 50,000 with 3e-5 a second, spreads are up to four dollars, levels
+    up to three apart, and every level shows a third of a coin to two.
+    """
+    generator = np.random.default_rng(seed)
+    mid = np.round(50_000 * np.exp(np.cumsum(3e-5 * generator.standard_normal(rows))), 2)
+    away = np.round(generator.uniform(0.01, 3, (2, rows, LEVELS)), 2).cumsum(axis=2)
+    size = np.round(generator.uniform(0.3, 2, (2, rows, LEVELS)), 6)
+    path = folder / "book.npz"
+    np.savez(
+        path,
+        bid=np.round(mid[:, None] - away[0], 2),
+        ask=np.round(mid[:, None] + away[1], 2),
+        bid_size=size[0],
+        ask_size=size[1],
+        factors=generator.standard_normal((rows, FACTORS)).astype(np.float32),
+    )
     return path
 
 

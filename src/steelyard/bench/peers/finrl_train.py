@@ -16,7 +16,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from .finrl_market import facts_of, numpy_env, pandas_env
-from .sb3_settings import create
+from .sb3_settings import create, settings_of
 from .serve import Work, serve
 
 MENU = ("dqn",)
@@ -67,20 +67,6 @@ def train(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any]]
         )
 
     return maker
-
-
-def settings_of(agent: Any) -> dict[str, Any]:
-    """What of the agent both sides must share, read from the agent itself.
-
-    `batch` is the samples of a gradient step, `steps` and `epochs` those of an update on policy,
-    `gradients` the gradient steps per environment step off policy.
-    """
-    if hasattr(agent, "n_steps") and hasattr(agent, "rollout_buffer"):
-        batch = getattr(agent, "batch_size", agent.n_steps * agent.n_envs)
-        epochs = getattr(agent, "n_epochs", 1)
-        return {"batch": batch, "steps": agent.n_steps, "epochs": epochs}
-    collected = agent.train_freq.frequency * agent.n_envs
-    return {"batch": agent.batch_size, "gradients": agent.gradient_steps / collected}
 
 
 MAKERS = {"pandas_train": train(pandas_env), "numpy_train": train(numpy_env)}

@@ -14,6 +14,7 @@ NAMES = {
     "discount": "gamma",
     "minibatch": "batch_size",
     "horizon": "n_steps",
+    "n_steps": "n_steps",
     "decay": "gae_lambda",
     "epochs": "n_epochs",
     "clip": "clip_range",
@@ -55,3 +56,17 @@ def create(agent: str, settings: Mapping[str, Any], envs: Any, seed: int) -> Any
         device="cpu",
         **known,
     )
+
+
+def settings_of(agent: Any) -> dict[str, Any]:
+    """What of the agent both sides must share, read from the agent itself.
+
+    `batch` is the samples of a gradient step, `steps` and `epochs` those of an update on policy,
+    `gradients` the gradient steps per environment step off policy.
+    """
+    if hasattr(agent, "n_steps") and hasattr(agent, "rollout_buffer"):
+        batch = getattr(agent, "batch_size", agent.n_steps * agent.n_envs)
+        epochs = getattr(agent, "n_epochs", 1)
+        return {"batch": batch, "steps": agent.n_steps, "epochs": epochs}
+    collected = agent.train_freq.frequency * agent.n_envs
+    return {"batch": agent.batch_size, "gradients": agent.gradient_steps / collected}
