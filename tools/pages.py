@@ -23,17 +23,26 @@ REFERENCE = {
     "data": ("Data", ("data",)),
     "features": ("Features", ("features",)),
     "metrics": ("Metrics", ("metrics",)),
-    "market": ("Ledger, market, rollout", ("ledger", "market", "rollout", "lookahead")),
+    "market": ("Ledger, market, rollout", ("ledger", "market", "book", "rollout", "lookahead")),
     "envs": ("Environments", ("envs",)),
     "agents": ("Agents", ("agents",)),
+    "factors": ("Factors", ("factors",)),
     "evaluation": ("Evaluation and benchmark", ("benchmark", "evaluation")),
 }
 """Page -> its title and the rooms on it."""
 
 
+ALPHA = "alpha_"
+"""What the names of the 101 alphas begin with; they have a page of their own."""
+
+
 def pages() -> dict[str, str]:
     """Path below docs/ -> text of every generated page."""
-    made = {"data/bundled.md": bundled_page(), "data/features.md": features_page()}
+    made = {
+        "data/bundled.md": bundled_page(),
+        "data/features.md": features_page(),
+        "features/alpha-formulas.md": alphas_page(),
+    }
     for page, (title, rooms) in REFERENCE.items():
         modules = [module for room in rooms for module in modules_of(room)]
         directives = "".join(f"\n::: {module}\n" for module in modules)
@@ -80,8 +89,9 @@ def bundled_page() -> str:
 def card_section(card: Card) -> Iterator[str]:
     """One card as a section of the page."""
     yield from [f"## {card.name}", "", f"{card.title}.", ""]
+    pieces = f"{card.segments} segments" if card.kind == "book" else f"{card.sessions:,} sessions"
     facts = {
-        "Period": f"{card.start} to {card.end}, {card.sessions:,} sessions, {card.rows:,} rows",
+        "Period": f"{card.start} to {card.end}, {pieces}, {card.rows:,} rows",
         "Assets": ", ".join(card.assets),
         "Licence": f"{card.licence}. {card.terms}",
         "Attribution": card.attribution,
@@ -111,6 +121,7 @@ def features_page() -> str:
         f"| `{name}` | {member.summary} | {member.facts['unit']} | {member.facts['warmup']} "
         f"| {member.facts['scope']} |"
         for name, member in registry.members("features").items()
+        if not name.startswith(ALPHA)
     ]
     return "\n".join(
         [
@@ -124,8 +135,32 @@ def features_page() -> str:
             "|---|---|---|---:|---|",
             *rows,
             "",
+            "The [101 formulaic alphas](../features/alphas.md) have pages of their own.",
+            "",
             "A feature of your own is one decorated function:",
             "[No look-ahead](../concepts/no-look-ahead.md) shows one, and the check it passes.",
+            "",
+        ]
+    )
+
+
+def alphas_page() -> str:
+    """The table of the 101 alphas."""
+    rows = []
+    for name, member in registry.members("features").items():
+        if name.startswith(ALPHA):
+            warmup, text = member.facts["warmup"], member.value.function.expression
+            rows.append(f"| `{name}` | {member.summary} | `{text}` | {warmup} |")
+    return "\n".join(
+        [
+            "# The formulas of the 101 alphas",
+            "",
+            "As they are evaluated: windows floored, `a ? b : c` chooses, `adv20` is the mean of",
+            "volume over 20 rows. [101 alphas](alphas.md) says what they mean on stocks and books.",
+            "",
+            "| Alpha | What it is | Formula | Warm-up |",
+            "|---|---|---|---:|",
+            *rows,
             "",
         ]
     )
