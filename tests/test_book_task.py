@@ -11,7 +11,7 @@ import pytest
 
 from steelyard.benchmark import BookRules, Task, Venue, evaluate, open_venue, verify
 from steelyard.data import load
-from steelyard.errors import ConfigError, ContractError
+from steelyard.errors import ConfigError, ContractError, MissingDataError
 from steelyard.evaluation.bundle import read, write
 from steelyard.evaluation.hindsight import Hindsight
 from steelyard.evaluation.report.verdict import verdict
@@ -95,6 +95,13 @@ def test_a_bundle_is_scored_again_bit_for_bit_and_so_is_its_ceiling(
     low = replace(best, value=best.value * 0.5)
     monkeypatch.setattr(Venue, "ceiling", lambda self, window: low)
     assert verify(place).wrong == ["hindsight/test/profit"]
+
+
+def test_data_of_the_other_kind_are_refused(task: Task) -> None:
+    with pytest.raises(MissingDataError, match="no bids and asks"):
+        open_venue(replace(task, data="synthetic:none"))
+    with pytest.raises(MissingDataError, match="no open prices"):
+        open_venue(replace(find("tasks", "stock-dow30"), data=task.data, assets=()))
 
 
 @pytest.mark.parametrize(

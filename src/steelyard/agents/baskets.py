@@ -142,6 +142,6 @@ def market_of(env: Env, params: Params) -> Market:
     if not isinstance(market, Market) or env.action_space(params).shape != (market.assets,):
         raise ConfigError(
             f"agents without learning trade shares of many assets; {type(env).__name__} does not",
-            hint="use the environment `stock`, or the agent `random`",
+            hint="use random, hold_cash, buy_and_hold or fixed_time_exit",
         )
     return market

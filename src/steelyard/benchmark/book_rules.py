@@ -15,7 +15,7 @@ from steelyard.book import BookMarket, build_book
 from steelyard.envs.book_settings import decision_rows
 from steelyard.envs.orderbook import BookParams, OrderBookEnv, book_window
 from steelyard.envs.rewards import Reward, ValueChange
-from steelyard.errors import ConfigError
+from steelyard.errors import ConfigError, MissingDataError
 from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.book_backtest import book_backtest
 from steelyard.evaluation.hindsight import hindsight
@@ -74,6 +74,18 @@ class BookRules:
         if self.reward not in REWARDS:
             raise ConfigError(
                 f"no reward named `{self.reward}`", hint=did_you_mean(self.reward, list(REWARDS))
+            )
+
+    def require_data(self, panel: Panel) -> None:
+        """Refuse data that are no book.
+
+        Raises:
+            MissingDataError: there is no best bid.
+        """
+        if "bid_1" not in panel.fields:
+            raise MissingDataError(
+                f"`{panel.name}` has no bids and asks, which an order book is made of",
+                hint="--data books:FILE, or bundled:lob_btc_trademaster_small_5lvl",
             )
 
     @property

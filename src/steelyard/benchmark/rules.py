@@ -1,8 +1,8 @@
 """The kinds of markets that a task can be about: each is a card of rules that can be traded by.
 
-Rules have `require()`, `env`, `build(panel, table, warmup, precision)`, `params(market, cash,
-first, last, episode)`, `clock(market, first, last)`, `trade(params, policy, timestamps, ...)` and
-`ceiling(params, timestamps, periods_per_year)`: all that a venue asks of a market.
+Rules have `require()`, `require_data(panel)`, `env`, `build(panel, table, warmup, precision)`,
+`params(market, cash, first, last, episode)`, `clock(market, first, last)`, `trade(params, policy,
+timestamps, ...)` and `ceiling(params, timestamps, periods_per_year)`: all that a venue asks.
 """
 
 from __future__ import annotations

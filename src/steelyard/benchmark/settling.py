@@ -31,6 +31,7 @@ def settle(task: Task, panel: Panel) -> Task:
 def settled(task: Task, panel: Panel | None = None) -> tuple[Task, Panel]:
     """A task with its data, loaded where they are not given, and every period stated."""
     panel = load(task.data) if panel is None else panel
+    task.rules.require_data(panel)
     return settle(task, panel), panel
 
 

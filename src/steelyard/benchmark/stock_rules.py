@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steelyard.envs.constraints import Limits
 from steelyard.envs.rewards import DifferentialSharpe, Reward, RiskPenalised, ValueChange
 from steelyard.envs.stock import StockEnv, StockParams
-from steelyard.errors import ConfigError
+from steelyard.errors import ConfigError, MissingDataError
 from steelyard.evaluation.backtest import Recorded, backtest
 from steelyard.evaluation.results import Backtest
 from steelyard.features import compute
@@ -77,6 +77,18 @@ class StockRules:
                 hint="cost=0.001 is 10 basis points a side",
             )
 
+    def require_data(self, panel: Panel) -> None:
+        """Refuse data without bars.
+
+        Raises:
+            MissingDataError: there are no opens.
+        """
+        if self.fill == "next_open" and "open" not in panel.fields:
+            raise MissingDataError(
+                f"`{panel.name}` has no open prices, at which orders fill",
+                hint="--data files:PRICES.csv with open, high, low, close and volume",
+            )
+
     @property
     def env(self) -> StockEnv:
         """The environment, the same for training and scoring."""
@@ -84,7 +96,9 @@ class StockRules:
 
     def build(self, panel: Panel, table: FeatureTable, warmup: int, precision: Precision) -> Market:
         """The market of all rows; features are warmed up from row `warmup` on."""
-        prices = {name: panel[name] * self.lot for name in ("open", "close")}
+        prices = {
+            name: panel[name] * self.lot for name in ("open", "close") if name in panel.fields
+        }
         if self.lot != 1:
             _require_ticks(panel, prices["close"], self.lot)
         return build_market(
