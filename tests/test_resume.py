@@ -58,6 +58,7 @@ def earlier_curve(bundle: Path) -> np.ndarray:
     return curves(bundle)["quick", "test", 0][1]
 
 
+@pytest.mark.slow
 def test_an_agent_with_other_settings_is_trained_anew(
     trained: list[tuple[int, ...]], tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ class Still(eqx.Module):
         return state, {"reward": jnp.zeros(())}
 
 
+@pytest.mark.slow
 def test_ensembles_of_one_population_share_its_training_and_weigh_it_by_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -86,6 +86,7 @@ class Gamble(eqx.Module):
         return Space(choices=2)
 
 
+@pytest.mark.slow
 def test_a_gambler_stops_where_his_budget_is_smaller_than_the_stake():
     agent = CPPO(
         learning_rate=5e-3, level=0.9, relative=False, steps=16_384, envs=64, horizon=8,

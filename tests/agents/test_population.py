@@ -114,9 +114,10 @@ def test_each_member_draws_its_own_market_from_its_key():
     assert any(len(set(order)) < 3 for order in drawn.tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({"price_scale": 0.3}, marks=pytest.mark.slow), {"assets": "permuted"}],
+    [{"price_scale": 0.3}, {"assets": "permuted"}],
     ids=["prices", "assets"],
 )
 def test_a_member_learns_what_its_agent_learns_on_the_members_market(options):

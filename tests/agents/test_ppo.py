@@ -34,6 +34,7 @@ def test_training_piece_by_piece_from_the_host_is_the_training_program() -> None
     assert len(trained.logs[0]["kl"]) == SHORT.updates == len(log["kl"])
 
 
+@pytest.mark.slow
 def test_float_hyper_parameters_sweep_by_vmap() -> None:
     start = SHORT.init(jax.random.key(0), Probe(discrete=False), jnp.asarray(MATCH_SIGN))
 
