@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from feature_panels import random_book, random_panel, with_gaps
 from literal_alphas import PRINTED, Literal
 
-from conftest import random_book, random_panel, with_gaps
 from steelyard.errors import DataError, MissingDataError
 from steelyard.features import compute, formulas
 from steelyard.features.check import check_feature

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from feature_panels import random_book, random_panel
 
-from conftest import random_book, random_panel
 from steelyard.errors import MissingDataError
 from steelyard.features import compute
 from steelyard.features.book import FLOW, WINDOW
