@@ -87,7 +87,7 @@ class FixedTimeExit(eqx.Module):
     """Enters, leaves a fixed time later, and begins again: the baseline of the paper's Table 7.
 
     The paper does not say when it enters or how long it stays; here it always goes long, or in the
-    direction of one column of the observation, and stays a minute of one-second bars.
+    direction of one column of the observation, and stays for 60 decisions.
 
     Attributes:
         hold: decisions from entry to exit.

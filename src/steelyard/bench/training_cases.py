@@ -32,7 +32,7 @@ def _against_sb3(
     updates: int,
     samples: int,
     label: str = "",
-    bars: tuple[float | None, float | None] = (50, 5),
+    bars: tuple[float, float] = (50, 5),
 ) -> tuple[Duel, Duel]:
     """An agent against the same one of stable-baselines3 on both environments of FinRL.
 
@@ -48,7 +48,7 @@ def _against_sb3(
     peer = {**shared, "first": 2 * settings.get("warmup", 32), "samples": samples}
     same = _OFF_POLICY if "capacity" in settings else _ON_POLICY
 
-    def duel(name: str, maker: str, bar: float | None) -> Duel:
+    def duel(name: str, maker: str, bar: float) -> Duel:
         return Duel(
             "train",
             f"{agent.upper()}{label}, {name} environment",
@@ -68,7 +68,7 @@ def _replaying(agent: str) -> tuple[Duel, ...]:
     """An agent with a memory, as the card has it and at the replay ratio of the peer."""
     return (
         *_against_sb3(agent, _CARD, {"horizon": 32}, 32, 512, " as on the card of Table 5"),
-        *_against_sb3(agent, _EVERY_STEP, {"horizon": 256}, 8, 256, " step by step", (None, 5)),
+        *_against_sb3(agent, _EVERY_STEP, {"horizon": 256}, 8, 256, " step by step"),
     )
 
 

@@ -2,8 +2,9 @@
 
 from steelyard.benchmark.book_rules import BookRules
 from steelyard.benchmark.configure import configure, resolve_agent, settings
+from steelyard.benchmark.rewards import REWARDS
 from steelyard.benchmark.scoring import evaluate
-from steelyard.benchmark.stock_rules import REWARDS, StockRules
+from steelyard.benchmark.stock_rules import StockRules
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, fingerprint, open_venue
 from steelyard.benchmark.verification import Verification, verify

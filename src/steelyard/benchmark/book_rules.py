@@ -10,19 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.benchmark.stock_rules import REWARDS
+from steelyard.benchmark.rewards import REWARDS, require_reward
 from steelyard.book import BookMarket, build_book
 from steelyard.envs.book_settings import decision_rows
 from steelyard.envs.orderbook import BookParams, OrderBookEnv, book_window
 from steelyard.envs.rewards import Reward, ValueChange
-from steelyard.errors import ConfigError, MissingDataError
+from steelyard.errors import MissingDataError
 from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.book_backtest import book_backtest
 from steelyard.evaluation.hindsight import hindsight
 from steelyard.evaluation.results import Backtest
+from steelyard.factors.labels import segment_of
+from steelyard.factors.lesson import age
 from steelyard.features.scaling import FeatureTable
 from steelyard.market import Precision
-from steelyard.registry import did_you_mean
 from steelyard.rollout import Policy
 from steelyard.types import EquityCurve, Panel
 
@@ -71,10 +72,7 @@ class BookRules:
         Raises:
             ConfigError: there are such.
         """
-        if self.reward not in REWARDS:
-            raise ConfigError(
-                f"no reward named `{self.reward}`", hint=did_you_mean(self.reward, list(REWARDS))
-            )
+        require_reward(self.reward)
 
     def require_data(self, panel: Panel) -> None:
         """Refuse data that are no book.
@@ -103,7 +101,7 @@ class BookRules:
         """
         shown = [n for n, name in enumerate(table.columns) if not name.startswith("log_close/")]
         values = table.values[:, shown].astype(np.float32)
-        values[_age(panel) < warmup] = np.nan
+        values[age(segment_of(panel)) < warmup] = np.nan
         return build_book(
             panel,
             values,
@@ -181,12 +179,3 @@ SETTINGS = (
     "unit", "order_size", "max_position", "step_gap", "delay", "execution", "taker_fee",
     "maker_fee", "slippage", "max_holding",
 )  # fmt: skip
-
-
-def _age(panel: Panel) -> NDArray[np.int64]:
-    """(T,) rows since the start of each row's segment."""
-    row = np.arange(len(panel))
-    if "segment" not in panel.context:
-        return row
-    starts = np.flatnonzero(np.diff(panel["segment"], prepend=-1) != 0)
-    return row - starts[np.searchsorted(starts, row, side="right") - 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.benchmark.rewards import REWARDS, require_reward
 from steelyard.envs.constraints import Limits
-from steelyard.envs.rewards import DifferentialSharpe, Reward, RiskPenalised, ValueChange
 from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError, MissingDataError
 from steelyard.evaluation.backtest import Recorded, backtest
@@ -20,16 +20,8 @@ from steelyard.features import compute
 from steelyard.features.scaling import FeatureTable
 from steelyard.ledger import TICK
 from steelyard.market import Fill, Market, Precision, build_market
-from steelyard.registry import did_you_mean
 from steelyard.rollout import Policy
 from steelyard.types import EquityCurve, Floats, Panel
-
-REWARDS: Mapping[str, Callable[[], Reward]] = {
-    "value_change": ValueChange,
-    "risk_penalised": RiskPenalised,
-    "differential_sharpe": DifferentialSharpe,
-}
-
 
 COARSE = 1_000
 """Ticks that a lot must cost at least: the exact ledger then rounds its price by 5 bp at most."""
@@ -66,10 +58,7 @@ class StockRules:
         Raises:
             ConfigError: there are such.
         """
-        if self.reward not in REWARDS:
-            raise ConfigError(
-                f"no reward named `{self.reward}`", hint=did_you_mean(self.reward, list(REWARDS))
-            )
+        require_reward(self.reward)
         if not 0 <= self.cost < 1 or self.max_shares < 1 or not 0 < self.lot < float("inf"):
             raise ConfigError(
                 f"cost must lie in [0, 1), max_shares from 1 and lot above 0; got {self.cost}, "

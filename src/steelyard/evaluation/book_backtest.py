@@ -48,14 +48,7 @@ def book_backtest(
             tuple(jnp.asarray(n, jnp.int32) for n in (params.first, params.last, params.length)),
         )
         steps = run(jax.random.key(seed), env, arrays, policy, int(params.length), deterministic)
-    clock = timestamps[np.append(start_row(params), np.asarray(steps.info["row"]))]
-    return _describe(steps, params, clock, periods_per_year)
-
-
-def start_row(params: BookParams) -> int:
-    """The row on which a pass starts: the first that is warmed up."""
-    first = int(params.first)
-    return min(first + int(params.market.wait[first]), int(params.last))
+    return _describe(steps, params, timestamps[clock_of(params)], periods_per_year)
 
 
 def clock_of(params: BookParams) -> NDArray[np.int64]:

@@ -26,21 +26,6 @@ SAME = (
 )
 SIGN = "the ratio of return to drawdown is printed positive, and the return is negative; " + SCALE_7
 
-NOTES = {
-    7: (
-        "Sharpe and Sortino ratios: " + SCALE_7,
-        "the ensembles and Double and Dueling DQN: " + SAME,
-        "Fixed-Time Exit: " + SIGN,
-        "the price of BTC has the highest return of all; the test is 45 minutes of one morning",
-        "the published evaluator priced its orders on other rows than the agents saw",
-    ),
-    8: (
-        "Sharpe ratios: " + SCALE_8,
-        "BTC fell by 7.35 %: whoever hardly traded was ahead of it",
-    ),
-}
-"""Table number -> what its reader should know."""
-
 _COLUMNS = (
     "cumulative_return",
     "sharpe_ratio",
