@@ -42,24 +42,40 @@ def backtest(
     Raises:
         ConfigError: the market is not exact; a score must not depend on rounding.
     """
-    require_exact(params.market)
     first, last = int(params.first), int(params.last)
+    steps = one_pass(env, params, policy, last - first, seed, deterministic=deterministic)
     with jax.enable_x64(True):
-        key = jax.random.key(seed)
-        arrays = eqx.tree_at(
-            lambda p: (p.first, p.last, p.length),
-            params,
-            tuple(jnp.asarray(row, jnp.int32) for row in (first, last, last - first)),
-        )
-        steps = run(key, env, arrays, policy, last - first, deterministic)
         return _describe(steps, params, timestamps[first : last + 1], periods_per_year)
 
 
+def one_pass(
+    env: Env,
+    params: Params,
+    policy: Policy | Recorded,
+    length: int,
+    seed: int,
+    *,
+    deterministic: bool,
+) -> Transition:
+    """The `length` steps of one pass over an exact market.
+
+    Raises:
+        ConfigError: the market is not exact.
+    """
+    require_exact(params.market)
+    with jax.enable_x64(True):
+        arrays = eqx.tree_at(
+            lambda p: (p.first, p.last, p.length),
+            params,
+            tuple(jnp.asarray(n, jnp.int32) for n in (params.first, params.last, length)),
+        )
+        return _run(jax.random.key(seed), env, arrays, policy, length, deterministic)
+
+
 @eqx.filter_jit
-def run(
+def _run(
     key: PRNGKeyArray, env: Env, params: Params, policy: Any, length: int, deterministic: bool
 ) -> Transition:
-    """The `length` steps of one pass."""
     return rollout(key, env, params, policy, length, sample=not deterministic)[1]
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.envs.book_rules import THIN
 from steelyard.envs.book_settings import decision_rows
 from steelyard.envs.orderbook import BookParams, OrderBookEnv
-from steelyard.evaluation.backtest import Recorded, closed_trades, require_exact, run
+from steelyard.evaluation.backtest import Recorded, closed_trades, one_pass
 from steelyard.evaluation.results import Backtest
 from steelyard.rollout import Policy, Transition
 from steelyard.types import EquityCurve, Floats
@@ -40,14 +37,7 @@ def book_backtest(
     Raises:
         ConfigError: the market is not exact.
     """
-    require_exact(params.market)
-    with jax.enable_x64(True):
-        arrays = eqx.tree_at(
-            lambda p: (p.first, p.last, p.length),
-            params,
-            tuple(jnp.asarray(n, jnp.int32) for n in (params.first, params.last, params.length)),
-        )
-        steps = run(jax.random.key(seed), env, arrays, policy, int(params.length), deterministic)
+    steps = one_pass(env, params, policy, int(params.length), seed, deterministic=deterministic)
     return _describe(steps, params, timestamps[clock_of(params)], periods_per_year)
 
 

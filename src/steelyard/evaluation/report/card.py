@@ -60,7 +60,8 @@ def _book(rules: Facts) -> list[tuple[str, str]]:
     walks = rules["execution"] == "walk"
     fee = percent(float(rules["taker_fee" if walks else "maker_fee"]), 3, sign=False)
     slip = percent(float(rules["slippage"]), 3, sign=False)
-    late = "in the book just seen" if not rules["delay"] else f"{rules['delay']} rows later"
+    rows = f"{rules['delay']} row{'' if rules['delay'] == 1 else 's'}"
+    late = f"{rows} later" if rules["delay"] else "in the book just seen"
     return [
         ("Orders", f"{rules['order_size']} x {rules['unit']} of a coin or share, {late}"),
         ("Position", f"at most {rules['max_position']} x {rules['unit']}, long or short"),
