@@ -33,18 +33,19 @@ def test_buys_fill_in_order_of_size_and_ties_in_asset_order(assets: int) -> None
     price = rng.integers(10_000, 5_000_000, (40, assets)) * TICK_MONEY
     cash = (rng.uniform(0, 1.5, 40) * (wanted * price).sum(1)).astype(np.int64)
     with jax.enable_x64(True):
-        bought = jax.jit(jax.vmap(fill_buys))(
+        bought, left = jax.jit(jax.vmap(fill_buys))(
             *(jnp.asarray(v, jnp.float64) for v in (wanted, price, cash))
         )
     expected = [
         greedy(w.tolist(), p.tolist(), int(c)) for w, p, c in zip(wanted, price, cash, strict=True)
     ]
     assert np.asarray(bought).astype(int).tolist() == expected
+    np.testing.assert_array_equal(left, cash - (np.asarray(bought) * price).sum(1))
 
 
 def test_an_order_of_the_largest_size_still_fills_exactly() -> None:
     most = largest_order(3, np.float32)
-    bought = fill_buys(
+    bought, _ = fill_buys(
         jnp.array([1.0, most, most - 1.0]), jnp.array([1.0, 1.0, 1.0]), jnp.array(2.0 * most)
     )
     assert bought.tolist() == [1.0, most, most - 1.0]

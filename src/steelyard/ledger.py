@@ -15,12 +15,15 @@ settles it. Both run on two kinds of money.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+
+from steelyard.lanes import batch_last, read, total
 
 TICK = 1e-4
 """Smallest price step of the exact ledger, in quote currency."""
@@ -50,18 +53,18 @@ class Account(NamedTuple):
     units: Float[Array, " N"]
 
 
-def equity(account: Account, mark: Float[Array, " N"]) -> Float[Array, ""]:
+def equity(account: Account, mark: Float[Array, "N *#B"]) -> Float[Array, "*#B"]:
     """Value of the account at the prices `mark`."""
-    return account.cash + jnp.sum(account.units * mark)
+    return account.cash + total(account.units * mark)
 
 
 def execute(
     account: Account,
-    order: Float[Array, " N"],
-    bid: Float[Array, " N"],
-    ask: Float[Array, " N"],
-    tradable: Bool[Array, " N"],
-    cost: Float[Array, ""] | float,
+    order: Float[Array, "N *#B"],
+    bid: Float[Array, "N *#B"],
+    ask: Float[Array, "N *#B"],
+    tradable: Bool[Array, "N *#B"],
+    cost: Float[Array, "*#B"] | float,
     *,
     exact: bool = False,
     short: bool = False,
@@ -85,26 +88,25 @@ def execute(
         The account after the order; `cash >= 0` and (long only) `units >= 0` if they were before.
     """
     proceeds, price = net_prices(bid, ask, cost, exact=exact)
-    order = jnp.where(tradable, order, 0)
+    order, price = jnp.where(tradable, order, 0), jnp.where(tradable, price, 1)
     sold = jnp.maximum(-order, 0)
     sold = sold if short else jnp.minimum(sold, account.units)
-    cash = account.cash + jnp.sum(sold * proceeds)
-    bought = fill_buys(jnp.maximum(order, 0), price, cash)
+    cash = account.cash + total(sold * proceeds)
+    bought, cash = fill_buys(jnp.maximum(order, 0), price, cash)
     # in float money floor(cash / price) * price may exceed the cash by a rounding error
-    cash = jnp.maximum(cash - jnp.sum(bought * price), 0)
-    return Account(cash, account.units - sold + bought)
+    return Account(jnp.maximum(cash, 0), account.units - sold + bought)
 
 
 def net_prices(
-    bid: Float[Array, "*T N"],
-    ask: Float[Array, "*T N"],
-    cost: Float[Array, ""] | float,
+    bid: Float[Array, "*#T"],
+    ask: Float[Array, "*#T"],
+    cost: Float[Array, "*#B"] | float,
     *,
     exact: bool,
-) -> tuple[Float[Array, "*T N"], Float[Array, "*T N"]]:
+) -> tuple[Float[Array, "*#T"], Float[Array, "*#T"]]:
     """What one unit brings when sold and takes when bought, after the commission."""
 
-    def commission(price: Float[Array, "*T N"]) -> Float[Array, "*T N"]:
+    def commission(price: Float[Array, "*#T"]) -> Float[Array, "*#T"]:
         if not exact:
             return price * cost
         # XLA may turn a division by a constant into a product that is off by a bit, so the
@@ -119,26 +121,33 @@ def net_prices(
 
 
 def fill_buys(
-    wanted: Float[Array, " N"], price: Float[Array, " N"], cash: Float[Array, ""]
-) -> Float[Array, " N"]:
-    """Units bought of each asset when `cash` is spent on the largest order first."""
+    wanted: Float[Array, "N *#B"], price: Float[Array, "N *#B"], cash: Float[Array, "*#B"]
+) -> tuple[Float[Array, "N *#B"], Float[Array, "*#B"]]:
+    """Units bought of each asset when `cash` is spent on the largest order first; what is left."""
     if wanted.shape[0] == 1:
-        return jnp.minimum(wanted, jnp.floor(cash / price))
+        units = jnp.minimum(wanted, jnp.floor(cash / price))
+        return units, cash - (units * price)[0]
     most = largest_order(wanted.shape[0], wanted.dtype)
-    filled: Float[Array, " N"] = _fill(jnp.minimum(wanted, most), price, cash)
+    filled: tuple[Float[Array, "N *#B"], Float[Array, "*#B"]]
+    filled = _fill(jnp.minimum(wanted, most), price, cash)
     return filled
 
 
-@jax.custom_batching.custom_vmap
+@batch_last
 def _fill(
-    wanted: Float[Array, "N *B"], price: Float[Array, "N *B"], cash: Float[Array, "*B"]
-) -> Float[Array, "N *B"]:
-    """`fill_buys` with batch axes behind the assets, where XLA vectorises over them.
+    wanted: Float[Array, "N *#B"], price: Float[Array, "N *#B"], cash: Float[Array, "*#B"]
+) -> tuple[Float[Array, "N *#B"], Float[Array, "*#B"]]:
+    """`fill_buys` of several assets.
 
     Sorting is the one thing XLA does badly here, so the order comes from a bitonic network on keys
     that pack size and asset into one number; it is several times faster with the batch last.
     """
-    assets = wanted.shape[0]
+    assets, shape = wanted.shape[0], jnp.broadcast_shapes(wanted.shape, price.shape, cash.shape)
+    wanted, price, cash = (
+        jnp.broadcast_to(wanted, shape),
+        jnp.broadcast_to(price, shape),
+        jnp.broadcast_to(cash, shape[1:]),
+    )
     lanes = 1 << (assets - 1).bit_length()
     column = (slice(None),) + (None,) * (wanted.ndim - 1)
     place = (lanes - 1 - jnp.arange(lanes, dtype=wanted.dtype))[column]
@@ -149,33 +158,20 @@ def _fill(
     asset = (lanes - 1 - (keys - size * lanes)).astype(jnp.int32)
 
     def buy(
-        cash: Float[Array, "*B"], line: tuple[Float[Array, "*B"], Float[Array, "*B"]]
-    ) -> tuple[Float[Array, "*B"], Float[Array, "*B"]]:
+        cash: Float[Array, "*#B"], line: tuple[Float[Array, "*#B"], Float[Array, "*#B"]]
+    ) -> tuple[Float[Array, "*#B"], Float[Array, "*#B"]]:
         size, price = line
         units = jnp.minimum(size, jnp.floor(cash / price))
         return cash - units * price, units
 
-    _, filled = jax.lax.scan(buy, cash, (size, jnp.take_along_axis(price, asset, axis=0)))
-    return jnp.put_along_axis(jnp.zeros_like(wanted), asset, filled, axis=0, inplace=False)
-
-
-@_fill.def_vmap
-def _fill_batched(
-    axis_size: int,
-    in_batched: list[bool],
-    wanted: Float[Array, "..."],
-    price: Float[Array, "..."],
-    cash: Float[Array, "..."],
-) -> tuple[Float[Array, "..."], bool]:
-    """Put the batch axis last instead of first."""
-
-    def behind(values: Float[Array, "..."], batched: bool) -> Float[Array, "..."]:
-        if batched:
-            return jnp.moveaxis(values, 0, -1)
-        return jnp.broadcast_to(values[..., None], (*values.shape, axis_size))
-
-    arrays = [behind(v, b) for v, b in zip((wanted, price, cash), in_batched, strict=True)]
-    return jnp.moveaxis(_fill(*arrays), -1, 0), True
+    columns = math.prod(shape[1:])
+    places = asset.reshape(assets, columns) * columns + jnp.arange(columns, dtype=jnp.int32)
+    places = places.reshape(-1)
+    in_turn = read(price.reshape(-1), places).reshape(shape)
+    left, filled = jax.lax.scan(buy, cash, (size, in_turn))
+    put = jnp.zeros(assets * columns, wanted.dtype).at[places]
+    units = put.set(filled.reshape(-1), mode="promise_in_bounds", unique_indices=True)
+    return units.reshape(shape), left
 
 
 def _sort_descending(keys: Float[Array, "P *B"]) -> Float[Array, "P *B"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
 
 from steelyard.errors import ConfigError, MissingDataError
+from steelyard.lanes import take_row
 from steelyard.ledger import MONEY, TICK, TICK_MONEY
 from steelyard.types import Floats, Panel
 
@@ -20,12 +21,21 @@ Fill = Literal["next_open", "same_close"]
 Precision = Literal["float32", "float64", "exact"]
 
 
+class Quotes(NamedTuple):
+    """Prices of one row; see `Market`."""
+
+    bid: Float[Array, " N"]
+    ask: Float[Array, " N"]
+    tradable: Bool[Array, " N"]
+
+
 class Market(eqx.Module):
     """What environments trade on: row t holds the prices of a decision taken at the close of bar t.
 
     Attributes:
         bid, ask: (T, N) price at which an order decided at row t sells and buys one unit. With
-            `fill="next_open"` that is the open of bar t+1; with "same_close" the close of bar t.
+            `fill="next_open"` that is the open of bar t+1; with "same_close" the close of bar t. 0
+            where an order cannot fill.
         mark: (T, N) price at which holdings are valued at the close of bar t: the last observed
             close of that asset, 0 before its listing.
         tradable: (T, N) whether an order decided at row t can fill.
@@ -37,6 +47,7 @@ class Market(eqx.Module):
             array, because XLA multiplies by the inverse of a constant, which rounds differently.
         exact: prices are whole ticks counted in the smallest amounts of `ledger`, held in float64.
         columns: D names of the columns of `table`, "macd/AAPL" or "vix"; empty where not given.
+        two_sided: `bid` differs from `ask`. Where it does not a step reads only one of them.
     """
 
     bid: Float[Array, "T N"]
@@ -49,6 +60,12 @@ class Market(eqx.Module):
     money: Float[Array, ""]
     exact: bool = eqx.field(static=True, default=False)
     columns: tuple[str, ...] = eqx.field(static=True, default=())
+    two_sided: bool = eqx.field(static=True, default=True)
+
+    def quotes(self, row: Int[Array, ""]) -> Quotes:
+        """What a step needs of a row, in as few reads as there are."""
+        ask = take_row(self.ask, row)
+        return Quotes(take_row(self.bid, row) if self.two_sided else ask, ask, ask > 0)
 
     @property
     def rows(self) -> int:
@@ -117,6 +134,7 @@ def build_market(
             money=jnp.asarray(MONEY if precision == "exact" else 1, mark.dtype),
             exact=precision == "exact",
             columns=tuple(columns),
+            two_sided=spread > 0,
         )
 
 
@@ -134,7 +152,7 @@ def fill_prices(panel: Panel, fill: Fill) -> tuple[Floats, NDArray[np.bool_]]:
     """Price at which an order decided at each row fills, and whether it can.
 
     An asset that is not observed at the decision or has no price at the fill cannot be traded;
-    its price is then 1, which nothing uses.
+    its price is then 0.
     """
     close = panel["close"]
     price = close.copy()
@@ -142,7 +160,7 @@ def fill_prices(panel: Panel, fill: Fill) -> tuple[Floats, NDArray[np.bool_]]:
         price[:-1] = panel["open"][1:]
         price[-1] = np.nan
     tradable = np.isfinite(price) & np.isfinite(close)
-    return np.where(tradable, price, 1.0), tradable
+    return np.where(tradable, price, 0.0), tradable
 
 
 def last_observed(close: Floats) -> Floats:

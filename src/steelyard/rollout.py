@@ -121,7 +121,8 @@ Act: TypeAlias = Callable[[Obs, Carry], tuple[Any, Carry]]
 class Policy(Protocol):
     """A policy reads the vector of an observation and answers with a distribution.
 
-    A policy may also have `bind(env, params) -> Act`, to work on the stored observation itself.
+    A policy may also have `bind(env, params) -> Act`, to work on the stored observation itself, and
+    `bind_to_act`, the same for the many environments of `rollouts`, without a gradient.
     """
 
     def initial_carry(self) -> Carry:
@@ -198,25 +199,50 @@ def rollout(
     live = start(start_key, env, params, policy) if live is None else live
 
     def step(live: Live, keys: Key[Array, "3"]) -> tuple[Live, Transition]:
-        act_key, step_key, reset_key = keys
-        distribution, carry = act(live.obs, live.carry)
-        action = distribution.sample(act_key) if sample else distribution.mode()
-        state, after = env.step(step_key, live.state, action, params)
-        ended = after.terminated | after.truncated
-        fresh = start(reset_key, env, params, policy)
-        following = jax.tree.map(
-            lambda new, old: jnp.where(ended, new, old), fresh, Live(state, after.obs, carry)
-        )
-        transition = Transition(
-            obs=live.obs,
-            action=action,
-            log_prob=distribution.log_prob(action),
-            reward=after.reward,
-            terminated=after.terminated,
-            truncated=after.truncated,
-            next_obs=after.obs,
-            info=after.info,
-        )
-        return following, transition
+        return step_once(keys, env, params, policy, act, live, sample=sample)
 
     return jax.lax.scan(step, live, jax.random.split(key, (length, 3)))
+
+
+def step_once(
+    keys: Key[Array, "3"],
+    env: Env,
+    params: Params,
+    policy: Policy,
+    act: Act,
+    live: Live,
+    *,
+    sample: bool = True,
+) -> tuple[Live, Transition]:
+    """One step of one environment, and where it ends an episode the start of the next."""
+    act_key, step_key, reset_key = keys
+    distribution, carry = act(live.obs, live.carry)
+    action, log_prob = _decide(distribution, act_key, sample=sample)
+    state, after = env.step(step_key, live.state, action, params)
+    ended = after.terminated | after.truncated
+    fresh = start(reset_key, env, params, policy)
+    following = jax.tree.map(
+        lambda new, old: jnp.where(ended, new, old), fresh, Live(state, after.obs, carry)
+    )
+    return following, Transition(
+        obs=live.obs,
+        action=action,
+        log_prob=log_prob,
+        reward=after.reward,
+        terminated=after.terminated,
+        truncated=after.truncated,
+        next_obs=after.obs,
+        info=after.info,
+    )
+
+
+def _decide(
+    distribution: Any, key: PRNGKeyArray, *, sample: bool
+) -> tuple[Action, Float[Array, ""]]:
+    """An action and its log probability."""
+    both = getattr(distribution, "sample_log_prob", None)
+    if sample and both is not None:
+        drawn: tuple[Action, Float[Array, ""]] = both(key)
+        return drawn
+    action = distribution.sample(key) if sample else distribution.mode()
+    return action, distribution.log_prob(action)

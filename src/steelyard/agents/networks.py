@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from steelyard.lanes import batch_last, read, take_row
 from steelyard.rollout import Env, Obs, Params, SharedTable
 
 Activation: TypeAlias = Literal["tanh", "relu"]
@@ -73,10 +74,13 @@ class MLP(eqx.Module):
 
     def after_first(self, x: Float[Array, "*B H"]) -> Float[Array, "*B O"]:
         """Everything behind the first linear layer, whose output is `x`."""
-        between = jnp.tanh if self.activation == "tanh" else jax.nn.relu
         for layer in self.layers[1:]:
-            x = layer(between(x))
+            x = layer(self.between(x))
         return x
+
+    def between(self, x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+        """The function between two layers."""
+        return jnp.tanh(x) if self.activation == "tanh" else jax.nn.relu(x)
 
     def bind(self, env: Env, params: Params) -> Callable[[Obs], Float[Array, " O"]]:
         """This network on stored observations.
@@ -95,8 +99,32 @@ class MLP(eqx.Module):
         split = first.weight.shape[0] - table.shape[1]
         rows = table @ first.weight[split:] + first.bias
         return lambda obs: self.after_first(
-            env.own(obs, params) @ first.weight[:split] + rows[obs.row]
+            env.own(obs, params) @ first.weight[:split] + read(rows, obs.row)
         )
+
+    def bind_to_act(self, env: Env, params: Params) -> Callable[[Obs], Float[Array, " O"]]:
+        """`bind` for many environments at once, which nobody differentiates.
+
+        The batch lies behind the numbers of one (see `lanes`), in the layers too, so that neither
+        account nor action is turned on its way through the network.
+        """
+        if not shares_table(env):
+            return self.bind(env, params)
+        first = self.layers[0]
+        table = env.table(params)
+        split = first.weight.shape[0] - table.shape[1]
+        rows = table @ first.weight[split:] + first.bias
+        weights = [first.weight[:split].T, *(layer.weight.T for layer in self.layers[1:])]
+
+        @batch_last
+        def forward(own: Float[Array, "I *B"], shared: Float[Array, "H *B"]) -> Any:
+            x = shared + jnp.tensordot(weights[0], own, axes=1)
+            for weight, layer in zip(weights[1:], self.layers[1:], strict=True):
+                bias = layer.bias[:, *(None,) * (x.ndim - 1)]
+                x = jnp.tensordot(weight, self.between(x), axes=1) + bias
+            return x
+
+        return lambda obs: forward(env.own(obs, params), take_row(rows, obs.row))
 
 
 def shares_table(env: Any) -> TypeGuard[SharedTable]:

@@ -29,8 +29,11 @@ from steelyard.agents.memory import create_memory_policy
 from steelyard.agents.networks import MLP
 from steelyard.agents.policies import create_policy, vector_size
 from steelyard.agents.vectors import cheaper_view
+from steelyard.devices import dealt
 from steelyard.errors import ConfigError
-from steelyard.rollout import Act, Env, Live, Params, Transition, bind, rollout, start
+from steelyard.lanes import read
+from steelyard.lockstep import by_groups, rollouts
+from steelyard.rollout import Act, Env, Live, Params, Transition, bind, start
 
 TERMS = ("policy_loss", "value_error", "kl", "entropy")
 """What an objective reports of a minibatch, in this order."""
@@ -155,10 +158,7 @@ def collect(
 ) -> tuple[Live, Transition]:
     """`horizon` steps of every environment: the episodes in progress and steps (T, B)."""
     view = cheaper_view(env, params, 4 * agent.envs * agent.horizon)
-    return jax.vmap(
-        lambda k, live: rollout(k, view, params, state.policy, agent.horizon, live),
-        out_axes=(0, 1),  # time stays in front, as the scan writes it
-    )(jax.random.split(key, agent.envs), state.live)
+    return rollouts(key, view, params, state.policy, agent.horizon, state.live)
 
 
 def estimate(
@@ -171,11 +171,12 @@ def estimate(
 ) -> tuple[Float[Array, "T B H"], Float[Array, "T B H"]]:
     """Advantages of a rollout and targets of the critic, for each of H streams of rewards."""
     shape = rewards.shape
-    worth = critic.bind(cheaper_view(env, params, 2 * shape[0] * shape[1]), params)
+    worth = critic.bind_to_act(cheaper_view(env, params, 2 * shape[0] * shape[1]), params)
 
     def values(obs: Any) -> Float[Array, "T B H"]:
         """The critic over one flat batch axis, which is several times faster than two."""
-        return jax.vmap(worth)(_flat(obs)).reshape(shape)
+        answers: Float[Array, "T B H"] = by_groups(worth, _flat(obs)).reshape(shape)
+        return answers
 
     value, next_value = values(steps.obs), values(steps.next_obs)
     one: Any = partial(generalized_advantage, discount=agent.discount, decay=agent.decay)
@@ -279,7 +280,10 @@ def improve(
 
     def step(carry: Any, now: tuple[Any, Any]) -> tuple[Any, Float[Array, " L"]]:
         (flat, moments, stopped), (rows, key) = carry, now
-        sample = experience if rows is None else jax.tree.map(lambda leaf: leaf[rows], experience)
+        sample = (
+            experience if rows is None else jax.tree.map(lambda leaf: read(leaf, rows), experience)
+        )
+        sample = dealt(sample)
         rivals = NOBODY if peers is None else draw(key, peers)
         gradient, terms = jax.grad(loss, has_aux=True)(restore(flat), sample, rivals)
         change, new = optimiser.update(ravel_pytree(gradient)[0], moments)

@@ -39,6 +39,11 @@ class GaussianPolicy(eqx.Module):
         network = self.network.bind(env, params)
         return lambda obs, carry: (Normal(network(obs), self.log_std), carry)
 
+    def bind_to_act(self, env: Env, params: Params) -> Act:
+        """The policy on stored observations of many environments; see `MLP.bind_to_act`."""
+        network = self.network.bind_to_act(env, params)
+        return lambda obs, carry: (Normal(network(obs), self.log_std), carry)
+
 
 class CategoricalPolicy(eqx.Module):
     """A distribution over a fixed number of choices."""
@@ -56,6 +61,11 @@ class CategoricalPolicy(eqx.Module):
     def bind(self, env: Env, params: Params) -> Act:
         """The policy on stored observations; see `MLP.bind`."""
         network = self.network.bind(env, params)
+        return lambda obs, carry: (Categorical(network(obs)), carry)
+
+    def bind_to_act(self, env: Env, params: Params) -> Act:
+        """The policy on stored observations of many environments; see `MLP.bind_to_act`."""
+        network = self.network.bind_to_act(env, params)
         return lambda obs, carry: (Categorical(network(obs)), carry)
 
 

@@ -40,14 +40,14 @@ def gate_fires(
 
 
 def limit_order(
-    order: Float[Array, " N"],
+    order: Float[Array, "N *#B"],
     account: Account,
-    value: Float[Array, ""],
-    ask: Float[Array, " N"],
+    value: Float[Array, "*#B"],
+    ask: Float[Array, "N *#B"],
     limits: Limits,
     *,
-    closed: Bool[Array, ""],
-) -> Float[Array, " N"]:
+    closed: Bool[Array, "*#B"],
+) -> Float[Array, "N *#B"]:
     """Cut `order` to what `limits` allow.
 
     Args:
@@ -70,12 +70,12 @@ def limit_order(
 
 
 def _within_leverage(
-    order: Float[Array, " N"],
+    order: Float[Array, "N *#B"],
     account: Account,
-    value: Float[Array, ""],
-    ask: Float[Array, " N"],
+    value: Float[Array, "*#B"],
+    ask: Float[Array, "N *#B"],
     leverage: float,
-) -> Float[Array, " N"]:
+) -> Float[Array, "N *#B"]:
     """Shrink the orders that add exposure until gross exposure fits; the others pass."""
     before = jnp.abs(account.units)
     after = jnp.abs(account.units + order)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from steelyard.envs.constraints import Limits, gate_fires, limit_order
 from steelyard.envs.rewards import Memory, Reward, ValueChange
+from steelyard.lanes import batch_last, draw_below, take_row, total
 from steelyard.ledger import Account, equity, execute
-from steelyard.market import Market
+from steelyard.market import Market, Quotes
 from steelyard.registry import member
 from steelyard.rollout import Space, TimeStep
 
@@ -59,9 +59,18 @@ class StockObs(NamedTuple):
 
 
 class StockState(NamedTuple):
-    """An episode in progress: the account, the row, the steps taken, the memory of the reward."""
+    """An episode in progress.
+
+    Attributes:
+        account: what is owned.
+        value: () of it at the close of `row`, in the money of the market.
+        row: () index of the bar whose close is known.
+        steps: () steps taken.
+        memory: of the reward.
+    """
 
     account: Account
+    value: Float[Array, ""]
     row: Int[Array, ""]
     steps: Int[Array, ""]
     memory: Memory
@@ -96,17 +105,15 @@ class StockEnv(eqx.Module):
         market = params.market
         latest = jnp.asarray(params.last - params.length, jnp.int32)
         first = jnp.asarray(params.first, jnp.int32)
-        row_key, age_key = jax.random.split(key)
-        row = jax.random.randint(row_key, (), first, jnp.maximum(latest, first) + 1, jnp.int32)
+        choices = jnp.stack([jnp.maximum(latest - first, 0), jnp.asarray(params.stagger)])
+        later, age = draw_below(key, choices.astype(jnp.int32) + 1)
         money = market.mark.dtype
         cash = jnp.asarray(params.cash, money) * market.money
         cash = jnp.round(cash) if market.exact else cash
         account = Account(cash, jnp.zeros(market.assets, money))
         memory = params.reward.initial(jnp.asarray(params.cash, money))
-        age = jax.random.randint(age_key, (), 0, jnp.asarray(params.stagger, jnp.int32) + 1)
-        state = StockState(account, row, age.astype(jnp.int32), memory)
-        step = self._answer(state, equity(account, market.mark[row]), params, jnp.zeros((), money))
-        return state, step
+        state = StockState(account, cash, first + later, age, memory)
+        return state, self._answer(state, params, jnp.zeros((), money))
 
     def step(
         self,
@@ -117,30 +124,46 @@ class StockEnv(eqx.Module):
     ) -> tuple[StockState, TimeStep]:
         """Decide at the close of `state.row`, fill, and value at the close of the next bar."""
         del key  # history is deterministic
-        market, account, row = params.market, state.account, state.row
-        before = equity(account, market.mark[row])
-        order = whole_shares(action, params.max_shares).astype(account.cash.dtype)
+        market, row = params.market, state.row
         gated = gate_fires(params.limits, market, row, state.steps == 0)
-        limited = limit_order(order, account, before, market.ask[row], params.limits, closed=gated)
-        account = execute(
-            account,
-            limited,
-            market.bid[row],
-            market.ask[row],
-            market.tradable[row],
-            params.cost,
-            exact=market.exact,
-            short=self.short,
+        account, value, order = self._settle(state, action, gated, params)
+        memory, reward = params.reward(
+            state.memory, state.value / market.money, value / market.money
         )
-        after = equity(account, market.mark[row + 1])
-        memory, reward = params.reward(state.memory, before / market.money, after / market.money)
-        state = StockState(account, row + 1, state.steps + 1, memory)
-        return state, self._answer(state, after, params, reward, order, gated)
+        state = StockState(account, value, row + 1, state.steps + 1, memory)
+        return state, self._answer(state, params, reward, order, gated)
+
+    def _settle(
+        self, state: StockState, action: Float[Array, " N"], gated: Bool[Array, ""], p: StockParams
+    ) -> tuple[Account, Float[Array, ""], Float[Array, " N"]]:
+        """The account after an order, its value at the next close, and the order as decided."""
+        exact, short = p.market.exact, self.short
+
+        @batch_last
+        def settle(
+            account: Account,
+            value: Float[Array, "*#B"],
+            action: Float[Array, "N *#B"],
+            quotes: Quotes,
+            mark: Float[Array, "N *#B"],
+            rules: tuple[Limits, Any, Any, Any],
+        ) -> tuple[Account, Float[Array, "*#B"], Float[Array, "N *#B"]]:
+            limits, gated, cost, max_shares = rules
+            order = whole_shares(action, max_shares).astype(account.units.dtype)
+            limited = limit_order(order, account, value, quotes.ask, limits, closed=gated)
+            bid, ask, tradable = quotes
+            account = execute(account, limited, bid, ask, tradable, cost, exact=exact, short=short)
+            return account, equity(account, mark), order
+
+        quotes, mark = p.market.quotes(state.row), take_row(p.market.mark, state.row + 1)
+        rules = (p.limits, gated, p.cost, p.max_shares)
+        settled: tuple[Account, Float[Array, ""], Float[Array, " N"]]
+        settled = settle(state.account, state.value, action, quotes, mark, rules)
+        return settled
 
     def _answer(
         self,
         state: StockState,
-        value: Float[Array, ""],
         params: StockParams,
         reward: Float[Array, ""],
         order: Float[Array, " N"] | None = None,
@@ -150,10 +173,10 @@ class StockEnv(eqx.Module):
         return TimeStep(
             obs=StockObs(account, state.row),
             reward=reward,
-            terminated=value <= 0,
+            terminated=state.value <= 0,
             truncated=(state.steps >= params.length) | (state.row >= params.last),
             info={
-                "value": value / params.market.money,
+                "value": state.value / params.market.money,
                 "cash": account.cash / params.market.money,
                 "units": account.units,
                 "order": jnp.zeros_like(account.units) if order is None else order,
@@ -166,12 +189,11 @@ class StockEnv(eqx.Module):
         market = params.market
         if self.published:
             return jnp.append(obs.account.cash / market.money, obs.account.units)
-        held = obs.account.units * market.mark[obs.row]
-        value = obs.account.cash + jnp.sum(held)
-        safe = jnp.maximum(value, market.mark.dtype.type(1e-6))
-        growth = jnp.log(safe / (market.money * params.cash))
-        fractions = jnp.append(obs.account.cash, held) / safe
-        return jnp.append(growth, fractions).astype(jnp.float32)
+        start = market.money * params.cash
+        parts: Float[Array, " O"] = _account_parts(
+            obs.account, take_row(market.mark, obs.row), start
+        )
+        return parts
 
     def table(self, params: StockParams) -> Float[Array, "T D"]:
         """The market part of the observation, row by row."""
@@ -190,9 +212,22 @@ class StockEnv(eqx.Module):
         return Space(shape=(params.market.assets,))
 
 
+@batch_last
+def _account_parts(
+    account: Account, mark: Float[Array, "N *#B"], start: Float[Array, "*#B"]
+) -> Float[Array, "O *#B"]:
+    """Log of the value over that at the start; cash and holdings as fractions of the value."""
+    held = account.units * mark
+    value = account.cash + total(held)
+    safe = jnp.maximum(value, mark.dtype.type(1e-6))
+    growth = jnp.log(safe / start)
+    parts = [growth[None], (account.cash / safe)[None], held / safe]
+    return jnp.concatenate([part.astype(jnp.float32) for part in parts])
+
+
 def whole_shares(
-    action: Float[Array, " N"], max_shares: float | Num[Array, ""]
-) -> Float[Array, " N"]:
+    action: Float[Array, "N *#B"], max_shares: float | Num[Array, "*#B"]
+) -> Float[Array, "N *#B"]:
     """An action in [-1, 1] as whole shares, truncated towards zero, in float32.
 
     One precision for this product everywhere, so that a recorded action means the same order in
