@@ -25,3 +25,14 @@ def use_cache(directory: Path | None = None) -> Path:
     for name, value in settings.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
     return place
+
+
+def run_inline() -> None:
+    """Have programs of the CPU run in the thread that calls them, instead of in one of their own.
+
+    Who steps an environment from Python needs each answer at once, and the hop to another thread
+    and back takes longer than a step. Programs on a GPU are not concerned. This is a setting of
+    JAX (`jax_cpu_enable_async_dispatch`) that counts for the process and has an effect only before
+    JAX has touched its first array.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # type: ignore[no-untyped-call]

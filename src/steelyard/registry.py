@@ -121,12 +121,15 @@ def _same_definition(one: Any, other: Any) -> bool:
 
 @cache
 def _open(room: str) -> None:
-    """Import every file of `room` once, then its plug-ins."""
+    """Import every file of `room` once, then its plug-ins.
+
+    What a room names as its `DOORS` has no members and is left to those who have the library.
+    """
     if room not in ROOMS:
         raise UnknownNameError(f"no room named `{room}`", hint=did_you_mean(room, ROOMS))
     module = importlib.import_module(ROOMS[room])
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
-        if not info.name.startswith("_"):
+        if not info.name.startswith("_") and info.name not in getattr(module, "DOORS", ()):
             importlib.import_module(f"{module.__name__}.{info.name}")
     for entry in entry_points(group=f"steelyard.{room}"):
         entry.load()

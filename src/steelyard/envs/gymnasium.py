@@ -13,7 +13,12 @@ env = gymnasium.make("steelyard.envs.gymnasium:steelyard/Market-v0", env=StockEn
 * `reset(seed=s)` starts a stream of keys from which every later reset and step draws: the same
   seed and the same actions give the same trajectory. Environment i of a vector has the seed
   `s + i`, and lives as a `GymEnv` with that seed does.
-* A step is one compiled program for the whole batch, with the market as its argument.
+* A step is one compiled program for the whole batch, with the market as its argument. Nothing
+  in Python is done per environment but for those whose episode ends.
+* What a vector's `infos` hold can be read and not written: most of it is the program's own output.
+
+Imported before JAX has run anything, this module has programs of the CPU run in the thread that
+calls them (`steelyard.compilation.run_inline`), which halves the cost of a single step.
 """
 
 from __future__ import annotations
@@ -26,12 +31,16 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 from numpy.typing import NDArray
 
-from steelyard.envs.stepping import Episode, Stepper
-from steelyard.errors import ConfigError, ContractError
+from steelyard.compilation import run_inline
+from steelyard.envs.programs import Episode, Stream
+from steelyard.envs.stepping import Stepper, at_least_one, no_episode, seeds_of
+from steelyard.errors import ContractError
 from steelyard.rollout import Env, Params
+
+run_inline()
 
 Vectors: TypeAlias = NDArray[np.float32]
 Truths: TypeAlias = NDArray[np.bool_]
@@ -57,21 +66,25 @@ class GymEnv(gymnasium.Env[Vectors, Any]):
         self.metadata = {"render_modes": []}
         self._stepper = Stepper(env, params)
         self._seed = seed
-        self._episode: Episode | None = None
-        self._keys: PRNGKeyArray | None = None
-        self.observation_space, self.action_space = _spaces(self._stepper)
+        self._words: Any = None
+        self._stream: Stream | None = None
+        self.observation_space, self.action_space = spaces_of(self._stepper)
+        self._checked = Checker(self.action_space)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Vectors, Infos]:
         """Start an episode; without a seed, from where the stream of keys stands."""
-        seed = self._seed if self._keys is None and seed is None else seed
+        if self._words is not None:
+            self._stream = self._stepper.stream(np.asarray(self._words))
+        seed = self._seed if self._stream is None and seed is None else seed
         super().reset(seed=seed)
-        if self._keys is None or seed is not None:
-            self._keys = self._stepper.keys([self.np_random_seed or 0])[0]
-        self._episode, answer = self._stepper.reset(self._keys)
-        self._keys = self._episode.keys
-        return np.array(answer.vector), _facts(answer.info)
+        if self._stream is None or seed is not None:
+            streams = self._stepper.streams([self.np_random_seed or 0])
+            self._stream = Stream(streams.key[0], streams.drawn[0])
+        self._words = self._stepper.reset(self._stream)
+        vector, _, _, _, info = self._stepper.read(np.array(self._words))
+        return vector, info
 
     def step(self, action: Any) -> tuple[Vectors, float, bool, bool, Infos]:
         """One step.
@@ -79,15 +92,14 @@ class GymEnv(gymnasium.Env[Vectors, Any]):
         Raises:
             ContractError: no episode is in progress, or the action is not in the space.
         """
-        if self._episode is None:
-            raise ContractError("no episode is in progress", hint="call reset() first")
-        action = _checked(action, self.action_space)
-        episode, answer = self._stepper.step(self._episode, action)
-        terminated, truncated = bool(answer.terminated), bool(answer.truncated)
-        self._episode = None if terminated or truncated else episode
-        self._keys = episode.keys
-        vector, reward = np.array(answer.vector), float(answer.reward)
-        return vector, reward, terminated, truncated, _facts(answer.info)
+        if self._words is None:
+            raise no_episode()
+        words = self._stepper.step(self._words, self._checked(action))
+        vector, reward, terminated, truncated, info = self._stepper.read(np.array(words))
+        self._words = words
+        if terminated or truncated:
+            self._stream, self._words = self._stepper.stream(np.asarray(words)), None
+        return vector, reward, terminated, truncated, info
 
 
 class GymVectorEnv(VectorEnv[Vectors, Any, NDArray[Any]]):
@@ -106,16 +118,17 @@ class GymVectorEnv(VectorEnv[Vectors, Any, NDArray[Any]]):
     def __init__(
         self, env: Env, params: Params, num_envs: int = 1, *, seed: int | None = None
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"num_envs must be at least 1, got {num_envs}", hint="num_envs=64")
+        self.num_envs = at_least_one(num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._stepper = Stepper(env, params)
         self._seed = seed
         self._episodes: Episode | None = None
-        self.num_envs = num_envs
-        self.single_observation_space, self.single_action_space = _spaces(self._stepper)
+        self._all = np.ones(num_envs, bool)
+        self._all.flags.writeable = False
+        self.single_observation_space, self.single_action_space = spaces_of(self._stepper)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._checked = Checker(self.action_space)
 
     def reset(
         self,
@@ -134,11 +147,11 @@ class GymVectorEnv(VectorEnv[Vectors, Any, NDArray[Any]]):
         """
         seed = self._seed if self._episodes is None and seed is None else seed
         if self._episodes is None or seed is not None:
-            keys = self._stepper.keys(self._seeds(seed))
+            streams = self._stepper.streams(self._seeds(seed))
         else:
-            keys = self._episodes.keys
-        self._episodes, answer = self._stepper.reset_all(keys)
-        return np.array(answer.vector), self._infos(answer.info)
+            streams = self._episodes.stream
+        self._episodes, answer = self._stepper.reset_all(streams)
+        return np.array(answer.vector), _masked(answer.info, self._all)
 
     def step(self, actions: Any) -> tuple[Vectors, NDArray[np.float64], Truths, Truths, Infos]:
         """One step of every environment; those that end start their next episode.
@@ -147,48 +160,51 @@ class GymVectorEnv(VectorEnv[Vectors, Any, NDArray[Any]]):
             ContractError: nothing was reset yet, or an action is not in the space.
         """
         if self._episodes is None:
-            raise ContractError("no episode is in progress", hint="call reset() first")
-        actions = _checked(actions, self.action_space)
-        self._episodes, answer, last = self._stepper.step_all(self._episodes, actions)
-        infos = self._infos(answer.info)
-        ended = np.asarray(answer.terminated) | np.asarray(answer.truncated)
+            raise no_episode()
+        actions = self._checked(actions)
+        self._episodes, answer = self._stepper.step_all(self._episodes, actions)
+        vectors, infos = np.array(answer.vector), _masked(answer.info, self._all)
+        terminated, truncated = np.array(answer.terminated), np.array(answer.truncated)
+        ended = terminated | truncated
         if ended.any():
-            vectors, final = np.array(last.vector), np.full(self.num_envs, None, dtype=object)
-            for i in np.flatnonzero(ended):
-                final[i] = vectors[i]
-            infos |= {"final_obs": final, "_final_obs": ended}
-            infos |= {"final_info": self._infos(last.info, ended), "_final_info": ended.copy()}
-        return (
-            np.array(answer.vector),
-            np.array(answer.reward, np.float64),
-            np.array(answer.terminated),
-            np.array(answer.truncated),
-            infos,
-        )
+            infos = self._renew(vectors, infos, ended)
+        return vectors, np.array(answer.reward, np.float64), terminated, truncated, infos
+
+    def _renew(self, vectors: Vectors, infos: Infos, ended: Truths) -> Infos:
+        """Start the next episodes where one `ended`: rows of `vectors` are replaced in place.
+
+        Returns:
+            The facts from after the reset, with what was seen last and the facts from before it.
+        """
+        assert self._episodes is not None
+        places = np.flatnonzero(ended)
+        final = np.full(self.num_envs, None, dtype=object)
+        for place, last in zip(places, vectors[places], strict=True):
+            final[place] = last
+        self._episodes, first = self._stepper.renew(self._episodes, places)
+        vectors[places] = np.asarray(first.vector)[: len(places)]
+        fresh = dict(infos)
+        for name, values in first.info.items():
+            fresh[name] = np.array(infos[name])
+            fresh[name][places] = np.asarray(values)[: len(places)]
+        names = first.info.keys()
+        last_facts = _masked({name: infos[name] for name in names}, ended)
+        return fresh | {
+            "final_obs": final,
+            "_final_obs": ended,
+            "final_info": last_facts,
+            "_final_info": ended,
+        }
 
     def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
         """One seed per environment."""
         if seed is None or isinstance(seed, int | np.integer):
             super().reset(seed=None if seed is None else int(seed))
-            first = self.np_random_seed or 0
-            return [first + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ConfigError(
-                f"{len(seed)} seeds came for {self.num_envs} environments",
-                hint="give one seed for all, or one for each",
-            )
-        return [int(one) for one in seed]
-
-    def _infos(self, info: dict[str, Array], there: Truths | None = None) -> Infos:
-        """Facts of all environments, each with the mask of those that it holds for."""
-        there = np.ones(self.num_envs, bool) if there is None else there
-        infos: Infos = {}
-        for name, values in info.items():
-            infos |= {name: np.array(values), f"_{name}": there.copy()}
-        return infos
+            return seeds_of(self.np_random_seed or 0, self.num_envs)
+        return seeds_of(seed, self.num_envs)
 
 
-def _spaces(stepper: Stepper) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+def spaces_of(stepper: Stepper) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
     """Observations and actions of one environment, for Gymnasium."""
     vectors, actions = Box(-LARGEST, LARGEST, (stepper.size,), np.float32), stepper.space
     if actions.choices:
@@ -196,32 +212,47 @@ def _spaces(stepper: Stepper) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any
     return vectors, Box(actions.low, actions.high, actions.shape, np.float32)
 
 
-def _checked(actions: Any, space: gymnasium.Space[Any]) -> NDArray[Any]:
-    """Actions as an array of `space`. Environments clip to their box, so that only NaN is refused.
+class Checker:
+    """Actions as arrays of `space`. Environments clip to their box, so that only NaN is refused."""
 
-    Raises:
-        ContractError: another shape or type, NaN, or a choice that does not exist.
-    """
-    try:
-        array = np.asarray(actions)
-    except ValueError as error:
-        raise ContractError(f"the action {actions!r} is no array") from error
-    kinds = "iuf" if isinstance(space, Box) else "iu"
-    if array.shape != space.shape or array.dtype.kind not in kinds:
-        raise ContractError(
-            f"an action of shape {array.shape} and type {array.dtype} came, not one of {space}",
-            hint="action_space.sample() draws one that fits",
-        )
-    fits = not np.isnan(array).any() if isinstance(space, Box) else space.contains(array)
-    if not fits:
-        raise ContractError(f"the action {actions!r} is not in {space}")
-    return array.astype(space.dtype)
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        self._space, self._shape, self._box = space, space.shape, isinstance(space, Box)
+        self._dtype, self._kinds = space.dtype, "iuf" if self._box else "iu"
+
+    def __call__(self, actions: Any) -> NDArray[Any]:
+        """The actions in the type of the space; themselves where they have it.
+
+        Raises:
+            ContractError: another shape or type, NaN, or a choice that does not exist.
+        """
+        try:
+            array = np.asarray(actions)
+        except ValueError as error:
+            raise ContractError(f"the action {actions!r} is no array") from error
+        if array.shape != self._shape or array.dtype.kind not in self._kinds:
+            raise ContractError(
+                f"an action of shape {array.shape} and type {array.dtype} came, "
+                f"not one of {self._space}",
+                hint="action_space.sample() draws one that fits",
+            )
+        given = array if array.dtype == self._dtype else array.astype(self._dtype)
+        if self._box:
+            flat = given.ravel()
+            square = flat.dot(flat)  # NaN, which is not itself, if and only if one of them is
+            fits = square == square
+        else:
+            fits = self._space.contains(array)
+        if not fits:
+            raise ContractError(f"the action {actions!r} is not in {self._space}")
+        return given
 
 
-def _facts(info: dict[str, Array]) -> Infos:
-    """Facts as Python numbers and NumPy arrays."""
-    host = {name: np.array(values) for name, values in info.items()}
-    return {name: values if values.ndim else values.item() for name, values in host.items()}
+def _masked(info: dict[str, Array], there: Truths) -> Infos:
+    """Facts of all environments, each with the mask of those that it holds for."""
+    infos: Infos = {}
+    for name, values in info.items():
+        infos[name], infos[f"_{name}"] = np.asarray(values), there
+    return infos
 
 
 if ID not in gymnasium.registry:
