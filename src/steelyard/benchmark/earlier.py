@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ class Earlier:
             for seed in row["seeds"]
             if all((name, window, seed) in self._actions for window in windows)
         }
+
+    def missing(self, name: str, agent: Any, seeds: Sequence[int]) -> list[int]:
+        """Those of `seeds` that must be trained."""
+        known = self.seeds(name, agent)
+        return [seed for seed in seeds if seed not in known]
 
     def policy(self, name: str, window: Window, seed: int) -> Recorded:
         """What the agent did in a window."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import identity, name_of
+from steelyard.benchmark.joining import in_line, seeds_of, together
 from steelyard.benchmark.members import (
     combine_rounds,
     diversity_of,
@@ -27,12 +28,15 @@ from steelyard.benchmark.rounds import Rounds, roll
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
 from steelyard.evaluation.checkpoints import Checkpoints
-from steelyard.evaluation.training import Trained, fit
+from steelyard.evaluation.training import Trained, apart, fit
 from steelyard.rollout import Params
 from steelyard.types import Facts, Floats
 
 Report = Callable[[str, int, int], None]
 """Progress: (what is being done, steps done, steps in all)."""
+
+ONCE = "once"
+"""The training of a task without rolling windows."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,34 @@ class Trainer:
             return self._learned[key]
         return self._learn_rolling(name, agent, seeds, window)
 
+    def phases(self, agent: Any, window: Window) -> tuple[str, ...]:
+        """The trainings that `agent` needs for `window`, by name; none needs another's result."""
+        rolling = self._venue.task.rolling
+        if rolling is None:
+            return (ONCE,)
+        if not _combines(agent):
+            return (f"{window.name}/last",)
+        return (window.name, *([f"{window.name}/again"] if rolling.retrain else []))
+
+    def missing(self, agent: Any, seeds: Sequence[int], phase: str) -> list[tuple[int, ...]]:
+        """Seeds of a training that no checkpoint has, together where they must train together."""
+        kept = self._checkpoints
+        return [
+            group
+            for group in _groups(seeds, phase)
+            if kept is None or not kept.holds(self._key(learner_of(agent), group, phase))
+        ]
+
+    def train(
+        self, name: str, agent: Any, seeds: Sequence[int], window: Window, phase: str
+    ) -> Trained:
+        """One training of those that `learn` makes its policies of.
+
+        Raises:
+            TrainingError: a log value is not finite.
+        """
+        return self._fit(name, learner_of(agent), seeds, self._rows(window, phase), phase)
+
     def rounds(self, window: Window) -> Rounds:
         """The rolling windows of a test window, cut once."""
         if window.name not in self._rounds:
@@ -86,10 +118,10 @@ class Trainer:
     def _learn_once(self, name: str, agent: Any, seeds: Sequence[int]) -> Learned:
         """Train before the test; members of an ensemble are weighed on the validation rows."""
         if not _combines(agent):
-            trained = self._fit(name, agent, seeds, self._venue.training, "once")
+            trained = self._fit(name, agent, seeds, self._venue.training, ONCE)
             return Learned(trained.policies, trained.logs, note=_unfinished(agent, trained))
-        validation = self._validation()
-        members = self._members_of(name, agent, seeds, "once", self._venue.training, validation)
+        window = self._venue.task.windows[0]
+        members = self._members_of(name, agent, seeds, window, self._validation())
         made = [
             agent.combine(groups, None if sharpe is None else jnp.asarray(sharpe))
             for groups, sharpe in zip(members.groups, members.sharpe, strict=True)
@@ -102,15 +134,13 @@ class Trainer:
     ) -> Learned:
         """Train before every round; what a round trades with has seen no row behind its start."""
         rounds = self.rounds(window)
-        last = rounds.learn if rounds.again is None else rounds.again
         if not _combines(agent):
-            trained = self._fit(name, agent, seeds, last, f"{window.name}/last")
+            (phase,) = self.phases(agent, window)
+            trained = self.train(name, agent, seeds, window, phase)
             made = trained.policies
             facts: Facts = {}
         else:
-            members = self._members_of(
-                name, agent, seeds, window.name, rounds.learn, rounds.validate, rounds.again
-            )
+            members = self._members_of(name, agent, seeds, window, rounds.validate)
             trained = members.trained
             made = [
                 combine_rounds(agent, groups, jnp.asarray(sharpe))
@@ -124,18 +154,16 @@ class Trainer:
         name: str,
         agent: Any,
         seeds: Sequence[int],
-        phase: str,
-        learn: Params,
+        window: Window,
         validate: Params | None,
-        again: Params | None = None,
     ) -> _Members:
         """The members of an ensemble: trained, validated, and trained once more where asked for."""
-        population = agent.population
-        key = (identity(population), phase, *map(str, seeds))
+        first, *more = self.phases(agent, window)
+        key = (identity(agent.population), first, *map(str, seeds))
         if key in self._members:
             return self._members[key]
-        told, windows = f"members of {name}", phase != "once"
-        trained = self._fit(told, population, seeds, learn, phase)
+        told, windows = f"members of {name}", first != ONCE
+        trained = self.train(told, agent, seeds, window, first)
         sharpe: list[Floats | None] = [None] * len(seeds)
         if validate is not None:
             env, cash = self._venue.env, self._venue.task.cash
@@ -143,28 +171,48 @@ class Trainer:
                 sharpe_of(groups, env, validate, cash, windows=windows)
                 for groups in trained.policies
             ]
-        if again is not None:
-            trained = self._fit(f"{told} again", population, seeds, again, f"{phase}/again")
+        for again in more:
+            trained = self.train(f"{told} again", agent, seeds, window, again)
         self._members[key] = _Members(trained, trained.policies, sharpe, seeds)
         return self._members[key]
+
+    def _rows(self, window: Window, phase: str) -> Params:
+        """What a training is made on."""
+        if phase == ONCE:
+            return self._venue.training
+        rounds = self.rounds(window)
+        return rounds.learn if phase == window.name or rounds.again is None else rounds.again
+
+    def _key(self, learner: Any, seeds: Sequence[int], phase: str) -> tuple[str, ...]:
+        """The name of a training among the checkpoints."""
+        return (self._venue.fingerprint, identity(learner), phase, *map(str, seeds))
 
     def _fit(
         self, name: str, agent: Any, seeds: Sequence[int], params: Params, phase: str
     ) -> Trained:
-        """Train, unless a checkpoint has it; `phase` says on which rows."""
-        kept, env = self._checkpoints, self._venue.env
-        key = (self._venue.fingerprint, identity(agent), phase, *map(str, seeds))
-        windows = phase != "once"
-        if kept is not None:
-            one = jax.tree.map(lambda leaf: leaf[0], params) if windows else params
-            like = eqx.filter_eval_shape(agent.init, jax.random.key(0), env, one).policy
-            found = kept.find(key, like, len(seeds))
-            if found is not None:
-                return found
-        trained = self._train(name, agent, seeds, params, windows=windows)
-        if kept is not None and trained.complete:
-            kept.keep(key, trained)
-        return trained
+        """Train what no checkpoint has; `phase` says on which rows."""
+        kept, env, windows = self._checkpoints, self._venue.env, phase != ONCE
+        if kept is None:
+            return self._train(name, agent, seeds, params, windows=windows)
+        one = jax.tree.map(lambda leaf: leaf[0], params) if windows else params
+        like = eqx.filter_eval_shape(agent.init, jax.random.key(0), env, one).policy
+        groups = _groups(seeds, phase)
+        found = {
+            group: kept.find(self._key(agent, group, phase), like, len(group)) for group in groups
+        }
+        missing = [group for group in groups if found[group] is None]
+        if missing:
+            every = [seed for group in missing for seed in group]
+            trained = self._train(name, agent, every, params, windows=windows)
+            if not trained.complete:
+                if len(missing) < len(groups):
+                    raise KeyboardInterrupt  # finished seeds and stopped ones have no common log
+                return trained
+            for group in missing:
+                own = [every.index(seed) for seed in group]
+                found[group] = seeds_of(trained, own)
+                kept.keep(self._key(agent, group, phase), seeds_of(trained, own))
+        return together([one for one in found.values() if one is not None])
 
     def _train(
         self,
@@ -191,7 +239,7 @@ class Trainer:
             state = done.state
             rounds.append(done)
             tell(number + 1, count)
-        return _in_line(rounds)
+        return in_line(rounds)
 
     def _validation(self) -> Params | None:
         """One pass over the validation rows, as the training rows taught to see them."""
@@ -254,19 +302,18 @@ def _combines(agent: Any) -> bool:
     return hasattr(agent, "combine")
 
 
-def _in_line(rounds: Sequence[Trained]) -> Trained:
-    """Trainings of one round each as one training of all rounds."""
-    per_seed = list(zip(*[one.policies for one in rounds], strict=True))
-    logs = [
-        {name: np.concatenate([log[name] for log in own]) for name in own[0]}
-        for own in zip(*[one.logs for one in rounds], strict=True)
-    ]
-    policies = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *own) for own in per_seed]
-    return Trained(policies, logs, rounds[-1].updates, all(one.complete for one in rounds))
+def learner_of(agent: Any) -> Any:
+    """What of an agent is trained: its population, or itself."""
+    return agent.population if _combines(agent) else agent
+
+
+def _groups(seeds: Sequence[int], phase: str) -> list[tuple[int, ...]]:
+    """Seeds that come out as they do only if they are trained in one call."""
+    if apart(windows=phase != ONCE):
+        return [(seed,) for seed in seeds]
+    return [tuple(seeds)]
 
 
 def _unfinished(agent: Any, trained: Trained) -> str:
-    learner = agent.population if _combines(agent) else agent
-    return (
-        "" if trained.complete else f"stopped after {trained.updates} of {learner.updates} updates"
-    )
+    made, of = trained.updates, learner_of(agent).updates
+    return "" if trained.complete else f"stopped after {made} of {of} updates"

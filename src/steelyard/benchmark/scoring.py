@@ -107,8 +107,8 @@ def _score_agent(
     learns = getattr(agent, "learns", True)
     if not learns and not getattr(agent, "draws", False):
         seeds = (0,)
-    known = earlier.seeds(name, agent) & set(seeds) if earlier and learns else set()
-    missing = [seed for seed in seeds if seed not in known]
+    missing = earlier.missing(name, agent, seeds) if earlier and learns else list(seeds)
+    known = set(seeds) - set(missing)
     learned = Learned((), ())
     scored = []
     for window in venue.task.windows:

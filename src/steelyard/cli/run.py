@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
+from steelyard.cli.elsewhere import Where, read_where, train_elsewhere
 from steelyard.cli.output import Progress, emit, say
 from steelyard.cli.settings import Changes, apply_changes, read_changes
+from steelyard.cli.worker import order_of
 from steelyard.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ def run(
     settings: Annotated[list[Path] | None, Parameter(negative=())] = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     resume: bool = False,
+    on: str | None = None,
     json: bool = False,
 ) -> int:
     """Train and backtest agents on a task, beside honest baselines, and write a report.
@@ -64,16 +68,29 @@ def run(
     resume
         Go on from the bundle in `--out`, or from an interrupted run: what is there is not trained
         again. With more `--seeds` it adds seeds.
+    on
+        Who trains: `processes` or `processes:N` of this machine, `ray`, or `ray://HOST:PORT`; this
+        process if omitted. The numbers are the same.
     json
         Print one JSON document on stdout.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
+    where = read_where(on)
     chosen = chosen_task(task, data, validate=validate, factors=factors)
-    members = _members(chosen, agents, steps, read_changes(settings or (), set_ or ()))
+    asked = Asked(agents or chosen.agents, steps, read_changes(settings or (), set_ or ()))
     place = out or Path("runs") / chosen.name
-    _deliver(_score(chosen, members, range(seeds), place, resume=resume), place, as_json=json)
+    score = _score(chosen, asked, range(seeds), place, where, resume=resume)
+    _deliver(score, place, as_json=json)
     return 0
+
+
+class Asked(NamedTuple):
+    """Who was asked for: names, environment steps of training, settings."""
+
+    names: Sequence[str]
+    steps: int | None
+    changes: Changes
 
 
 def _deliver(score: Score, place: Path, *, as_json: bool) -> None:
@@ -90,13 +107,13 @@ def _deliver(score: Score, place: Path, *, as_json: bool) -> None:
         _show(score, place, report)
 
 
-def _members(
+def chosen_members(
     task: Task, names: Sequence[str], steps: int | None, changes: Changes
 ) -> list[tuple[str, Any]]:
     """Who runs: what the task says of them, what was asked for, and the budget of training."""
     from steelyard.benchmark.configure import EVERYBODY, configure
 
-    members = apply_changes(named_agents(names or task.agents, task.learning), changes)
+    members = apply_changes(named_agents(names, task.learning), changes)
     if steps is None:
         return members
     if steps < 1:
@@ -106,15 +123,23 @@ def _members(
 
 
 def _score(
-    task: Task, members: Sequence[Any], seeds: Sequence[int], place: Path, *, resume: bool
+    task: Task,
+    asked: Asked,
+    seeds: Sequence[int],
+    place: Path,
+    where: Where | None,
+    *,
+    resume: bool,
 ) -> Score:
     """Train and backtest; every finished training is kept until the bundle is written."""
     from steelyard.benchmark import evaluate, open_venue
     from steelyard.benchmark.earlier import Earlier
+    from steelyard.benchmark.fanout import plan
     from steelyard.compilation import use_cache
     from steelyard.data.progress import watched
     from steelyard.evaluation.bundle import require_place
 
+    members = chosen_members(task, *asked)
     use_cache()
     require_place(place)
     checkpoints = _checkpoints(place)
@@ -125,6 +150,11 @@ def _score(
             venue = open_venue(task)
         say(f"{task.name}: {task.summary}")
         there = resume and place.is_dir()
+        earlier = Earlier(place, venue.fingerprint) if there else None
+        if where is not None:
+            order = order_of(venue.task, venue.fingerprint, *asked, checkpoints.place)
+            to_do = partial(plan, venue, members, seeds, checkpoints, earlier)
+            train_elsewhere(where, venue, order, progress, to_do)
         try:
             return evaluate(
                 task,
@@ -133,7 +163,7 @@ def _score(
                 venue=venue,
                 report=progress,
                 checkpoints=checkpoints,
-                earlier=Earlier(place, venue.fingerprint) if there else None,
+                earlier=earlier,
             )
         except TrainingError as error:
             kept = checkpoints.keep_policy(error.policy)
