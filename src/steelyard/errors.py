@@ -6,8 +6,11 @@ SteelyardError            base of all; carries a message and a hint that can be 
 ├── DataError             a file, a panel or a value in it is not what it must be
 │   └── MissingDataError  what was asked for lies outside the data, or is not there at all
 ├── ConfigError           a task, an environment or an agent was given settings that cannot hold
+│   └── MemoryLimitError  it needs more memory than there is; it says what fits
 ├── ContractError         a user's environment, agent or feature breaks the contract of its room
 ├── TrainingError         training produced something unusable (NaN, divergence)
+├── DeviceError           a device that computes is not there, or was lost in the middle
+├── WorkerError           a worker that trains for a run ended before its work was done
 ├── BundleError           a result bundle is damaged, incomplete or does not re-score
 ├── BenchError            a benchmark could not be measured, or its sides do not run the same thing
 └── DependencyError       an optional dependency is missing
@@ -47,6 +50,19 @@ class ConfigError(SteelyardError):
     """A task, an environment or an agent was given settings that cannot hold."""
 
 
+class MemoryLimitError(ConfigError):
+    """Something needs more memory than there is.
+
+    Attributes:
+        largest: the largest number of what was asked for that fits; 0 where none does.
+        needed, free: bytes, as estimated.
+    """
+
+    largest: int = 0
+    needed: int = 0
+    free: int = 0
+
+
 class ContractError(SteelyardError):
     """A user's environment, agent or feature breaks the contract of its room."""
 
@@ -59,6 +75,14 @@ class TrainingError(SteelyardError):
     """
 
     policy: object = None
+
+
+class DeviceError(SteelyardError):
+    """A device that computes is not there, or was lost in the middle of its work."""
+
+
+class WorkerError(SteelyardError):
+    """A worker that trains for a run ended before its work was done, and so did the second."""
 
 
 class BundleError(SteelyardError):

@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_earlier_bundle_and_nothing_half_written(
 def test_ctrl_c_keeps_what_is_finished_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    advance = training._advance
+    advance = training.advance
     calls: list[int] = []
 
     def stop(*words: Any) -> Any:
@@ -120,7 +120,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(
             raise KeyboardInterrupt
         return advance(*words)
 
-    monkeypatch.setattr(training, "_advance", stop)
+    monkeypatch.setattr(training, "advance", stop)
     words = ("buy_and_hold", "quick", "random", "--seeds", "2", "--steps", "1024")
     found = run(capsys, tmp_path / "b", *words)
     assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "quick"]

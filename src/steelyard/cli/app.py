@@ -45,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error.message, error.hint, as_json=as_json)
     except cyclopts.CycloptsError as error:
         return _fail(*_explain(error, tokens), as_json=as_json)
+    except (RuntimeError, AssertionError):  # JAX, where it finds no device
+        missing = _missing_platform()
+        if missing is None:
+            raise
+        return _fail(missing.message, missing.hint, as_json=as_json)
     except KeyboardInterrupt:
         _fail("interrupted before there was a result", "", as_json=as_json)
         return 130
@@ -57,6 +62,15 @@ def _fail(message: str, hint: str, *, as_json: bool) -> int:
     else:
         show_error(message, hint)
     return 2
+
+
+def _missing_platform() -> SteelyardError | None:
+    """What to say where JAX, if it was used, has none of the devices that it is told to use."""
+    if "jax" not in sys.modules:
+        return None
+    from steelyard.devices import missing_platform
+
+    return missing_platform()
 
 
 def _explain(error: cyclopts.CycloptsError, tokens: Sequence[str]) -> tuple[str, str]:

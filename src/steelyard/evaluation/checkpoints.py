@@ -30,6 +30,11 @@ class Checkpoints:
     def __init__(self, place: Path) -> None:
         self._place = place
 
+    @property
+    def place(self) -> Path:
+        """Where they lie."""
+        return self._place
+
     def keep(self, key: Sequence[str], trained: Trained) -> None:
         """Write one training; a file is complete or not there."""
         from safetensors.numpy import save
@@ -45,6 +50,10 @@ class Checkpoints:
         part.unlink(missing_ok=True)
         write_file(part, save(arrays, metadata={"updates": str(trained.updates)}))
         part.replace(path)
+
+    def holds(self, key: Sequence[str]) -> bool:
+        """Whether a training was kept, readable or not."""
+        return self._path(key).is_file()
 
     def find(self, key: Sequence[str], like: Any, seeds: int) -> Trained | None:
         """A training that was kept, None if there is none.
