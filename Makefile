@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check ratios bench docs clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 8
@@ -22,6 +22,9 @@ check: $(VENV)/dev.stamp ## lint, format and types; the gates that watch over th
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+ratios: $(VENV)/dev.stamp ## hold the speed of the hot paths against the last accepted ratios
+	$(BIN)/steelyard bench ratios
 
 bench: $(VENV)/dev.stamp ## measure speed side by side with other libraries
 	$(BIN)/steelyard bench

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from steelyard import bench
-from steelyard.bench import ours_device, ours_host, ours_orderbook, ours_train, ours_windows
+from steelyard.bench import (
+    ours_device,
+    ours_host,
+    ours_market,
+    ours_orderbook,
+    ours_train,
+    ours_windows,
+)
 from steelyard.bench.gauges import Alphas, FirstUpdate, Help, Memory
 from steelyard.bench.orderbook_cases import KIT
 from steelyard.bench.ours_agent import create, settings_of
@@ -61,8 +68,22 @@ def test_cases_are_chosen_by_suite_and_by_peer() -> None:
     assert all(case.against == "finrl" for case in bench.choose(against="finrl"))
 
 
-def test_a_suite_that_takes_an_hour_runs_only_where_it_is_named() -> None:
-    assert {case.suite for case in bench.choose("returns")} == set(ONLY_NAMED) == {"returns"}
+def test_what_runs_in_the_environment_of_finrl_is_found_by_its_library_too() -> None:
+    chosen = bench.choose(against="sb3")
+    assert {case.suite for case in chosen} == {"rollout", "train", "orderbook"}
+    assert {case.against for case in chosen} == {"finrl"}
+    assert {case.suite for case in bench.choose(against="finrl")} > {"features", "metrics"}
+    assert {case.suite for case in bench.choose("returns", "sb3")} == {"returns"}
+
+
+@pytest.mark.parametrize("peer", ["elegantrl", "finrl", "torch"])
+def test_every_peer_has_a_case(peer: str) -> None:
+    assert {case.against for case in bench.choose(against=peer)} == {peer}
+
+
+def test_a_suite_for_some_runs_only_where_it_is_named() -> None:
+    assert {"ratios", "returns"} == ONLY_NAMED
+    assert {case.suite for case in bench.choose("returns")} == {"returns"}
     assert not [case for case in bench.choose(against="finrl") if case.suite in ONLY_NAMED]
 
 
@@ -86,7 +107,7 @@ def test_a_case_that_breaks_does_not_stop_the_others(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(FirstUpdate, "measure", fails)
     monkeypatch.setattr(Help, "measure", lambda case, bench: case.row(ours=0.1))
     rows = bench.run("start", rounds=1)
-    assert [row.met for row in rows] == [False, None]
+    assert [row.met for row in rows] == [False, False, False, None]
     assert rows[0].note == "no clock"
 
 
@@ -189,9 +210,9 @@ def test_a_rollout_that_keeps_the_observation_vectors_is_caught(
 
 
 @pytest.mark.parametrize("precision", ["float32", "exact"])
-def test_our_ledger_runs_in_both_kinds_of_money(precision: str, folder: Path) -> None:
-    work = ours_device.ledger(folder, {**SMALL, "precision": precision})
-    assert work.run() == 6
+def test_our_market_runs_in_both_kinds_of_money(precision: str, folder: Path) -> None:
+    work = ours_market.steps(folder, {**SMALL, "precision": precision})
+    assert work.run() == 12
     assert work.facts["actions_matter"] is True
 
 
@@ -231,6 +252,29 @@ def test_our_metrics_show_the_values_they_computed(folder: Path) -> None:
     curves = np.load(folder / "curves.npy")[:2]
     expected = np.mean(curves[:, -1] / curves[:, 0] - 1)
     assert work.facts["values"][0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_starts_count_from_the_imports_on_and_cold_ones_find_no_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    caches = []
+
+    def start(gauge: FirstUpdate, bench: Bench, cache: Path) -> tuple[float, float]:
+        caches.append(cache.name)
+        return 5.0 + len(caches), 1.0 + len(caches)
+
+    monkeypatch.setattr(FirstUpdate, "_start", start)
+    whole = FirstUpdate("start", "whole", bar=8.0).measure(Bench(tmp_path, rounds=5))
+    # the first of six starts stands apart: 6 s, and 2 s after imports
+    assert (whole.ours, whole.first, whole.met) == (9.0, {"ours": 6.0}, False)
+    assert whole.note == "5.00 wall seconds after imports"
+    assert caches == ["0"] * 6
+    caches.clear()
+    cold = FirstUpdate("start", "cold", bar=5.0, cold=True, imports=False)
+    row = cold.measure(Bench(tmp_path, rounds=5))
+    assert (row.ours, row.first, row.met) == (5.0, {"ours": 2.0}, True)
+    assert row.note == "9.00 wall seconds as a whole process"
+    assert len(set(caches)) == 6
 
 
 @pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.name)

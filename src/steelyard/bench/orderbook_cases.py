@@ -119,6 +119,7 @@ def _training(
         tolerance=1e-3,
         note="; ".join([", ".join(f"{key} {value}" for key, value in settings.items()), note]),
         unit="environment steps per CPU-second",
+        library="sb3",
     )
 
 

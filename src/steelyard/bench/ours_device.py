@@ -1,7 +1,7 @@
-"""Our side of the benchmarks that run on the device: rollout and ledger.
+"""Our side of rollouts, and the market that all of our sides share.
 
-Makers: `rollout` (environment steps with actor and critic in the loop) and `ledger` (environment
-steps alone, in float32 or exact money); training is in `ours_train`. The market is the one
+Makers: `rollout` (environment steps with actor and critic in the loop) and `policy` (the actor
+alone); steps without a policy are in `ours_market`, training in `ours_train`. The market is that
 of the peers: same closes, fills at the close that is shown, same cost, capital and shares per unit
 of action. Compiled programs take it as an argument.
 """
@@ -19,18 +19,16 @@ import numpy as np
 
 from steelyard.agents.networks import MLP
 from steelyard.agents.policies import create_policy, vector_size
+from steelyard.bench.ours_probe import probe_values
 from steelyard.bench.peers.serve import Work, serve
 from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.lockstep import by_groups, rollouts
 from steelyard.market import Precision, build_market
-from steelyard.rollout import rollout as run_policy
 from steelyard.rollout import start
 from steelyard.types import Panel
 
 PROBE_STEPS = 20
 """Steps of the two runs that show that actions reach the market."""
-
-POOL = 16
-"""Random actions per environment that the ledger's rounds go through again and again."""
 
 
 def load_params(
@@ -62,6 +60,28 @@ def load_params(
 
 def facts_of(folder: Path, options: Mapping[str, Any], params: StockParams) -> dict[str, Any]:
     """What both sides must agree on, and whether actions change the outcome."""
+    data = hashlib.sha256((folder / "market.npz").read_bytes()).hexdigest()
+    rules = (data, options["cash"], options["cost"], options["hmax"])
+    if rules not in _MATTER:
+        _MATTER[rules] = actions_matter(params)
+    return {
+        "data": data,
+        "hmax": options["hmax"],
+        "cash": options["cash"],
+        "cost": options["cost"],
+        "net": list(options["net"]),
+        "actions_matter": _MATTER[rules],
+        "observation": vector_size(StockEnv(), params),
+        **({"values": probe_values(folder, options)} if "probe" in options else {}),
+    }
+
+
+_MATTER: dict[tuple[Any, ...], bool] = {}
+"""What was found of a market; it does not depend on the number of environments."""
+
+
+def actions_matter(params: StockParams) -> bool:
+    """Whether an account that buys ends with another value than one that holds."""
     env = StockEnv()
 
     def end(action: jax.Array) -> jax.Array:
@@ -74,15 +94,7 @@ def facts_of(folder: Path, options: Mapping[str, Any], params: StockParams) -> d
         return value
 
     held, bought = (float(jax.jit(end)(jnp.full(params.market.assets, a))) for a in (0.0, 1.0))
-    return {
-        "data": hashlib.sha256((folder / "market.npz").read_bytes()).hexdigest(),
-        "hmax": options["hmax"],
-        "cash": options["cash"],
-        "cost": options["cost"],
-        "net": list(options["net"]),
-        "actions_matter": held != bought,
-        "observation": vector_size(env, params),
-    }
+    return held != bought
 
 
 def finish(arrays: Any) -> None:
@@ -92,9 +104,13 @@ def finish(arrays: Any) -> None:
 
 
 def collector(
-    params: StockParams, options: Mapping[str, Any]
+    params: StockParams, options: Mapping[str, Any], *, values: bool = True
 ) -> tuple[Callable[..., Any], Any, Any, Any]:
-    """A compiled rollout of `envs` x `horizon` steps, and its networks and fresh episodes."""
+    """A rollout of `envs` x `horizon` steps to be traced, its networks and fresh episodes.
+
+    Args:
+        values: with those of a critic, at every step.
+    """
     env, envs, horizon = StockEnv(), int(options["envs"]), int(options["horizon"])
     size = vector_size(env, params)
 
@@ -106,82 +122,56 @@ def collector(
         keys = jax.random.split(live_key, envs)
         return actor, critic, jax.vmap(lambda k: start(k, env, params, actor))(keys)
 
-    @jax.jit
     def collect(key: jax.Array, live: Any, actor: Any, critic: Any, params: StockParams) -> Any:
-        live, steps = jax.vmap(
-            lambda k, one: run_policy(k, env, params, actor, horizon, one), out_axes=(0, 1)
-        )(jax.random.split(key, envs), live)
-        worth = critic.bind(env, params)
-        # one batch axis: a matrix product per layer, four times as fast as one within another
+        live, steps = rollouts(key, env, params, actor, horizon, live)
+        if not values:
+            return live, (steps, ())
+        worth = critic.bind_to_act(env, params)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps.obs)
-        value = jax.vmap(lambda obs: worth(obs)[0])(flat).reshape(horizon, envs)
-        return live, (steps, value)
+        return live, (steps, by_groups(lambda obs: worth(obs)[0], flat).reshape(horizon, envs))
 
     return collect, *fresh(jax.random.key(0), params)
 
 
-def rollout(folder: Path, options: Mapping[str, Any]) -> Work:
+def rollout(folder: Path, options: Mapping[str, Any], *, values: bool = True) -> Work:
     """Environment steps with actor and critic; what an update needs of each step is stored.
 
-    Options: `envs`, `horizon` (steps per call), `calls` (per round), `net` and the account's.
+    Options: `envs`, `horizon` (steps per rollout), `calls` (rollouts per round, in one program
+    and over the same memory, as in a training), `net` and the account's.
     """
-    params = load_params(folder, options)
-    collect, actor, critic, live = collector(params, options)
+    params, calls = load_params(folder, options), int(options["calls"])
+    collect, actor, critic, live = collector(params, options, values=values)
 
     @jax.jit
     def round_of(key: jax.Array, live: Any, actor: Any, critic: Any, params: Any) -> Any:
-        live, (steps, value) = collect(key, live, actor, critic, params)
-        kept = (steps.obs, steps.action, steps.log_prob, steps.reward)
-        return live, (kept, steps.terminated, steps.truncated, value)
+        def once(key: jax.Array, live: Any) -> Any:
+            live, (steps, value) = collect(key, live, actor, critic, params)
+            kept = (steps.obs, steps.action, steps.log_prob, steps.reward)
+            return live, (kept, steps.terminated, steps.truncated, value)
+
+        shape = jax.eval_shape(once, key, live)[1]
+        stored = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+        keys = jax.random.split(key, calls)
+        return jax.lax.fori_loop(0, calls, lambda i, now: once(keys[i], now[0]), (live, stored))
 
     key = jax.random.key(1)
 
-    def run(calls: int) -> int:
+    def run() -> int:
         nonlocal live, key
-        for _ in range(calls):
-            key, now = jax.random.split(key)
-            live, stored = round_of(now, live, actor, critic, params)
-            finish(stored)
+        key, now = jax.random.split(key)
+        live, stored = round_of(now, live, actor, critic, params)
+        finish(stored)
         return calls * int(options["envs"]) * int(options["horizon"])
 
-    facts = facts_of(folder, options, params)
-    return Work(facts, lambda: run(int(options["calls"])), lambda: run(1))
+    return Work(facts_of(folder, options, params), run)
 
 
-def ledger(folder: Path, options: Mapping[str, Any]) -> Work:
-    """Environment steps without a policy, random orders, in the `precision` of the options."""
-    precision: Precision = options["precision"]
-    with jax.enable_x64(precision != "float32"):
-        params = load_params(folder, options, precision)
-        facts = facts_of(folder, options, params)
-    env, envs, horizon = StockEnv(), int(options["envs"]), int(options["horizon"])
-    pool = jax.random.uniform(
-        jax.random.key(2), (POOL, envs, params.market.assets), jnp.float32, -1, 1
-    )
-
-    @jax.jit
-    def steps(state: Any, pool: jax.Array, params: StockParams) -> Any:
-        def step(state: Any, index: jax.Array) -> Any:
-            action = pool[index % POOL]
-            state, after = jax.vmap(lambda s, a: env.step(jax.random.key(0), s, a, params))(
-                state, action
-            )
-            return state, after.reward
-
-        return jax.lax.scan(step, state, jnp.arange(horizon, dtype=jnp.int32))
-
-    def run() -> int:
-        with jax.enable_x64(precision != "float32"):
-            state, _ = jax.jit(jax.vmap(lambda key: env.reset(key, params)))(
-                jax.random.split(jax.random.key(3), envs)
-            )
-            finish(steps(state, pool, params))
-        return envs * horizon
-
-    return Work(facts, run)
+def policy(folder: Path, options: Mapping[str, Any]) -> Work:
+    """`rollout` with the actor alone."""
+    return rollout(folder, options, values=False)
 
 
-MAKERS = {"rollout": rollout, "ledger": ledger}
+MAKERS = {"rollout": rollout, "policy": policy}
 
 if __name__ == "__main__":
     serve(MAKERS)

@@ -53,10 +53,32 @@ PEERS = {
                 ("stockstats==0.6.10", "empyrical-reloaded==0.7.1"),
                 ("--no-deps", "finrl==0.3.7"),
             ),
-        )
+        ),
+        PeerEnvironment(
+            "elegantrl",
+            (
+                ("torch==2.13.0",),
+                ("numpy==2.4.6", "pandas==2.3.3"),
+                ("--no-deps", "elegantrl==0.3.6"),
+            ),
+        ),
+        PeerEnvironment("torch", (("torch==2.13.0",), ("numpy==2.4.6",))),
+        PeerEnvironment(
+            "doors",
+            (
+                ("torch==2.13.0",),
+                ("stable-baselines3==2.9.2", "gymnasium==1.4.0", "numpy==2.4.6"),
+                ("jax==0.10.2", "equinox==0.13.8", "optax==0.2.8", "jaxtyping==0.3.11"),
+            ),
+        ),
     ]
 }
-"""Name -> environment. FinRL's wheel declares no dependencies, so these are named beside it."""
+"""Name -> environment.
+
+FinRL's wheel declares no dependencies, so these are named beside it; ElegantRL asks for a `gym`
+that no longer builds and that the measured file does not import. `torch` runs our own programs, and
+`doors` our environments under the libraries that they have doors for.
+"""
 
 _DONE = "installed.json"
 

@@ -11,6 +11,7 @@ smallest and largest. What both sides must have in common is compared before any
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -19,7 +20,7 @@ from typing import Any
 from steelyard.bench.peer_env import find_peer, interpreter
 from steelyard.bench.result import LEAST_ROUNDS, Bench, Row
 from steelyard.bench.worker import Program, Worker, peer_program
-from steelyard.errors import BenchError, DependencyError
+from steelyard.errors import BenchError, ConfigError, DependencyError
 
 SHOWN = ("envs", "steps", "epochs", "batch", "precision", "curves", "observation")
 """Settings that the note of a row names."""
@@ -34,15 +35,29 @@ class Side:
         maker: the name of the maker in it.
         candidates: settings; where there are several the fastest is taken, as found by a trial.
         peer: the environment that it needs; empty = ours.
+        command: a program that must be on the path; empty = none.
+        ignores_actions: it is known that orders never reach the market of this side. The row says
+            so and can have no bar; that it is so is checked like its opposite.
     """
 
     module: str
     maker: str
     candidates: tuple[Mapping[str, Any], ...] = ({},)
     peer: str = ""
+    command: str = ""
+    ignores_actions: bool = False
 
     def program(self) -> Program:
-        """Where the side runs; a peer's environment is made first where it does not stand yet."""
+        """Where the side runs; a peer's environment is made first where it does not stand yet.
+
+        Raises:
+            DependencyError: the environment cannot be made, or the command is not there.
+        """
+        if self.command and shutil.which(self.command) is None:
+            raise DependencyError(
+                f"`{self.command}` is not on the path of this machine",
+                hint=f"install `{self.command}`; the other rows do not need it",
+            )
         if not self.peer:
             return Program(module=self.module)
         return peer_program(self.module, interpreter(find_peer(self.peer)))
@@ -57,6 +72,7 @@ class Duel:
         agree: facts that both sides must report alike.
         tolerance: largest relative difference of the results that both report as `values`.
         versus: the other side in words.
+        library: what `--against` takes beside the peer: whose agent or policy the other side runs.
     """
 
     suite: str
@@ -69,6 +85,14 @@ class Duel:
     tolerance: float = 1e-6
     note: str = ""
     unit: str = "samples per CPU-second"
+    library: str = ""
+
+    def __post_init__(self) -> None:
+        if self.bar is not None and (self.ours.ignores_actions or self.peer.ignores_actions):
+            raise ConfigError(
+                f"{self.name}: a side that ignores actions can be neither won nor lost against",
+                hint="use bar=None",
+            )
 
     @property
     def against(self) -> str:
@@ -124,7 +148,8 @@ class Duel:
             else:
                 rates.append((own.rate(), peer.rate()))
         ratios = [rate_of_ours / rate_of_peer for rate_of_ours, rate_of_peer in rates]
-        settings = [own.setting("ours"), peer.setting("peer"), self.note]
+        fault = "actions are ignored by the peer" if self.peer.ignores_actions else ""
+        settings = [own.setting("ours"), peer.setting("peer"), fault, self.note]
         return self.row(
             ours=median(rate_of_ours for rate_of_ours, _ in rates),
             peer=median(rate_of_peer for _, rate_of_peer in rates),
@@ -187,16 +212,23 @@ def check_agreement(case: Duel, ours: Mapping[str, Any], peer: Mapping[str, Any]
 
     Raises:
         BenchError: a fact of `agree` differs, results differ by more than `tolerance`, or on one
-            of the sides the actions do not change the outcome.
+            of the sides the actions do not change the outcome; where a side is known for that,
+            that they do.
     """
     for name in case.agree:
         if ours.get(name) is None or ours.get(name) != peer.get(name):
             raise BenchError(
                 f"{case.name}: `{name}` is {ours.get(name)} here and {peer.get(name)} at the peer"
             )
-    for whose, facts in (("ours", ours), ("the peer", peer)):
-        if not facts.get("actions_matter", True):
-            raise BenchError(f"{case.name}: actions do not change the outcome of {whose}")
+    for whose, side, facts in (("ours", case.ours, ours), ("the peer", case.peer, peer)):
+        matter = bool(facts.get("actions_matter", True))
+        if matter == side.ignores_actions:
+            change = (
+                "change the outcome, which is said to ignore them,"
+                if matter
+                else ("do not change the outcome")
+            )
+            raise BenchError(f"{case.name}: actions {change} of {whose}")
     own, of_peer = ours.get("values", []), peer.get("values", [])
     pairs = zip(own, of_peer, strict=False)
     close = (math.isclose(a, b, rel_tol=case.tolerance, abs_tol=case.tolerance) for a, b in pairs)

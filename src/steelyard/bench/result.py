@@ -15,6 +15,47 @@ from steelyard.errors import ConfigError
 LEAST_ROUNDS = 5
 """Fewer alternating rounds than this make no row that can be met."""
 
+MOST_ENVS = 65_536
+"""Environments up to which the growth of cost is asked for."""
+
+LEAST_ENVS = 1_024
+"""Up to fewer environments than this there is no growth to be seen."""
+
+PROTOCOL = 2
+"""Version of how figures are taken; documents of another one are not compared."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The rate at one size: median, smallest and largest over the rounds."""
+
+    size: float
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Rates along an axis, and how cost grows beyond the point of saturation.
+
+    Attributes:
+        axis: what grows ("environments", "assets").
+        label: what is measured.
+        peer: whose it is, empty = ours.
+        points: by size.
+        slope, error: of the logarithm of cost over that of size, and its standard error.
+        knot: the size from which on that slope holds: the point of saturation.
+    """
+
+    axis: str
+    label: str
+    peer: str
+    points: Sequence[Point]
+    slope: float
+    error: float
+    knot: float
+
 
 @dataclass(frozen=True)
 class Row:
@@ -35,7 +76,8 @@ class Row:
         against: the peer's name, as `--against` takes it; empty where it is ours or none.
         note: settings of both sides, and why a figure is missing.
         first: wall seconds of the first run of each side (compile, warm-up), in no rate.
-        rounds: per round, the samples per CPU-second of ours and of the peer.
+        rounds: per round, the samples per CPU-second of ours and of the peer, or of every size.
+        curve: the rates behind a row about growth.
     """
 
     suite: str
@@ -55,6 +97,7 @@ class Row:
     note: str = ""
     first: Mapping[str, float] = field(default_factory=dict)
     rounds: Sequence[Sequence[float]] = ()
+    curve: Curve | None = None
 
     def facts(self) -> dict[str, Any]:
         """The row as plain values, ready for JSON."""
@@ -69,15 +112,19 @@ class Bench:
         folder: holds the shared data (`market.npz`, `curves.npy`).
         rounds: alternating rounds of each case.
         report: told what is going on, for a progress display.
+        envs: most environments of a row about growth.
     """
 
     folder: Path
     rounds: int = LEAST_ROUNDS
     report: Callable[[str], None] = lambda text: None
+    envs: int = MOST_ENVS
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigError(f"rounds must be at least 1, not {self.rounds}")
+        if self.envs < LEAST_ENVS:
+            raise ConfigError(f"growth needs at least {LEAST_ENVS} environments, not {self.envs}")
 
 
 class Case(Protocol):
@@ -100,8 +147,28 @@ class Case(Protocol):
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:
-    """The whole result as plain values: the machine and one object per row."""
-    return {"machine": machine(), "rows": [row.facts() for row in rows]}
+    """The whole result as plain values: protocol, machine and versions, one object per row."""
+    return {
+        "protocol": PROTOCOL,
+        "steelyard": _version("steelyard"),
+        "machine": machine(),
+        "rows": [row.facts() for row in rows],
+    }
+
+
+def from_document(found: Mapping[str, Any]) -> list[Row]:
+    """The rows of a `document`, also of one that went through JSON.
+
+    Raises:
+        KeyError, TypeError: it is no such document.
+    """
+    rows = []
+    for facts in found["rows"]:
+        curve = facts["curve"]
+        if curve is not None:
+            curve = Curve(**{**curve, "points": tuple(Point(**p) for p in curve["points"])})
+        rows.append(Row(**{**facts, "curve": curve}))
+    return rows
 
 
 def machine() -> dict[str, Any]:
@@ -111,7 +178,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("numpy", "jax")},
+        **{name: _version(name) for name in ("numpy", "jax", "jaxlib", "equinox", "optax")},
     }
 
 
@@ -126,22 +193,22 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    spread = f"{_short(row.ratio)}x " if row.ratio is not None else ""
-    spread += f"({_short(row.low)}..{_short(row.high)})" if row.low is not None else "-"
+    spread = f"{three_digits(row.ratio)}x " if row.ratio is not None else ""
+    spread += f"({three_digits(row.low)}..{three_digits(row.high)})" if row.low is not None else "-"
     open_end = "not measured" if row.bar is not None else "no bar"
     met = {True: "yes", False: "NO", None: open_end}[row.met]
     unit = "x" if row.versus and row.judged == "ratio" else f" {row.unit}"
     return (
         f"{row.suite}: {row.name}",
-        _short(row.ours),
-        _short(row.peer),
+        three_digits(row.ours),
+        three_digits(row.peer),
         spread,
-        f"{row.sense} {_short(row.bar)}{unit}" if row.bar is not None else "-",
+        f"{row.sense} {three_digits(row.bar)}{unit}" if row.bar is not None else "-",
         met,
     )
 
 
-def _short(number: float | None) -> str:
+def three_digits(number: float | None) -> str:
     """Three significant digits with thousands separated; a dash for nothing."""
     if number is None:
         return "-"

@@ -58,6 +58,7 @@ class Returns:
     extra: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 10
     against: str = "finrl"
+    library: str = "sb3"
 
     @property
     def name(self) -> str:

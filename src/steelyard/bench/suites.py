@@ -8,29 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from steelyard.bench.door_cases import DOORS
 from steelyard.bench.gauges import Alphas, FirstUpdate, Help, Memory
+from steelyard.bench.growth_cases import GROWTH
 from steelyard.bench.orderbook_cases import ORDERBOOK
 from steelyard.bench.protocol import Duel, Side
+from steelyard.bench.ratio_cases import RATIOS
 from steelyard.bench.result import Case
 from steelyard.bench.returns_cases import RETURNS
+from steelyard.bench.rollout_cases import ROLLOUT
 from steelyard.bench.training_cases import ACCOUNT, SAME_MARKET, TRAIN, WINDOWS
 
 SUITES: Mapping[str, str] = {
-    "rollout": "environment steps with a 64-32 actor and critic in the loop",
+    "rollout": "environment steps: market only, and with a 64-32 policy in the loop",
+    "growth": "how cost grows with environments, assets, features and time",
     "train": "complete training, agent by agent, against the same one of stable-baselines3",
     "windows": "windows, seeds and members in one program against one program each",
+    "doors": "environments as users of Gymnasium, torch and stable-baselines3 step them",
     "orderbook": "order book steps against the rules of the 2024 kit; DQN against that of SB3",
     "features": "eight indicators and turbulence, 30 stocks x 3,300 days; 101 alphas of a book",
     "metrics": "metrics of 10,000 equity curves",
     "ledger": "the exact ledger against float32 money",
     "memory": "peak memory of a rollout against the size of its observations",
     "start": "seconds to the first trained update, and to --help",
+    "ratios": "what CI watches: quick ratios against fixed programs and accepted ones",
     "returns": "returns on CartPole and Pendulum over ten seeds; about an hour, only when named",
 }
 """Name -> what it measures."""
 
-ONLY_NAMED = frozenset({"returns"})
+ONLY_NAMED = frozenset({"ratios", "returns"})
 """Suites that run only where they are named."""
+
+LIBRARIES = ("sb3",)
+"""What `--against` takes beside the peers' environments: stable-baselines3, in that of FinRL."""
 
 METRICS = (
     "cumulative_return",
@@ -44,47 +54,15 @@ METRICS = (
 )
 """Metrics that both empyrical and we have."""
 
-_DEVICE, _HOST = "steelyard.bench.ours_device", "steelyard.bench.ours_host"
-
-_ROLLOUT = Side(
-    _DEVICE,
-    "rollout",
-    tuple(
-        {**ACCOUNT, "envs": envs, "horizon": 65_536 // envs, "calls": 16}
-        for envs in (512, 2_048, 4_096)
-    ),
-)
-
-
-def _peer_rollout(maker: str, *settings: tuple[int, int]) -> Side:
-    candidates = tuple({**ACCOUNT, "envs": envs, "samples": samples} for envs, samples in settings)
-    return Side("finrl_market", maker, candidates, peer="finrl")
-
+_MARKET, _HOST = "steelyard.bench.ours_market", "steelyard.bench.ours_host"
 
 CASES: tuple[Case, ...] = (
-    Duel(
-        "rollout",
-        "policy in the loop, pandas environment",
-        _ROLLOUT,
-        _peer_rollout("pandas_rollout", (1, 512), (4, 512)),
-        bar=2_000,
-        versus="FinRL's pandas environment, policy of stable-baselines3, DummyVecEnv",
-        agree=SAME_MARKET,
-        note="ours fills at the shown close, as the peer; ours stores what an update needs",
-    ),
-    Duel(
-        "rollout",
-        "policy in the loop, NumPy environment",
-        _ROLLOUT,
-        _peer_rollout("numpy_rollout", (1, 8_192), (8, 16_384)),
-        bar=100,
-        versus="FinRL's NumPy environment, policy of stable-baselines3, DummyVecEnv",
-        agree=SAME_MARKET,
-        note="the peer ignores orders of a tenth of hmax and less; ours fills them all",
-    ),
+    *ROLLOUT,
+    *GROWTH,
     *TRAIN,
     *WINDOWS,
     *ORDERBOOK,
+    *DOORS,
     Duel(
         "features",
         "eight indicators",
@@ -125,11 +103,9 @@ CASES: tuple[Case, ...] = (
     Duel(
         "ledger",
         "exact money",
+        Side(_MARKET, "steps", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "exact"},)),
         Side(
-            _DEVICE, "ledger", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "exact"},)
-        ),
-        Side(
-            _DEVICE, "ledger", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "float32"},)
+            _MARKET, "steps", ({**ACCOUNT, "envs": 2_048, "horizon": 512, "precision": "float32"},)
         ),
         bar=1 / 1.5,
         versus="the float32 ledger: exact money may cost 1.5 times as much",
@@ -142,7 +118,23 @@ CASES: tuple[Case, ...] = (
         options={**ACCOUNT, "envs": 1_024, "horizon": 128},
     ),
     FirstUpdate("start", "first trained update, warm cache", bar=3.0, options=ACCOUNT),
+    FirstUpdate(
+        "start",
+        "first trained update, warm, after imports",
+        bar=1.5,
+        options=ACCOUNT,
+        imports=False,
+    ),
+    FirstUpdate(
+        "start",
+        "first trained update, cold, after imports",
+        bar=5.0,
+        options=ACCOUNT,
+        cold=True,
+        imports=False,
+    ),
     Help("start", "steelyard --help", bar=0.5),
+    *RATIOS,
     *RETURNS,
 )
 """All cases, in the order of the table."""

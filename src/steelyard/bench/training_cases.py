@@ -16,6 +16,13 @@ SAME_MARKET = ("data", "hmax", "cash", "cost", "net", "actions_matter")
 _ON_POLICY, _OFF_POLICY = ("batch", "steps", "epochs"), ("batch", "gradients")
 
 _PPO = {"envs": 1, "horizon": 2_048, "epochs": 10, "minibatch": 64}
+_FLAT = {"anneal": 0.0, "log_std": 0.0}
+"""What the peers of PPO do: a constant step size, a spread of 1."""
+_LARGE = {
+    **{"envs": 2_048, "horizon": 16, "epochs": 4, "minibatch": 4_096, "hidden": [64, 32]},
+    **{"learning_rate": 3e-4, "discount": 0.99, "decay": 0.95, "clip": 0.2},
+    **{"value_weight": 0.5, "max_gradient": 0.5},
+}
 _A2C = {"envs": 1, "horizon": 5}
 _REPLAY = {"collect": 1, "capacity": 10_000, "minibatch": 64, "warmup": 160}
 _EVERY_STEP = {**_REPLAY, "envs": 1, "gradient_steps": 1}
@@ -58,6 +65,7 @@ def _against_sb3(
             versus=f"{agent.upper()} of stable-baselines3 on FinRL's {name} environment",
             agree=(*SAME_MARKET, *same),
             note=", ".join(f"{name} {value}" for name, value in settings.items()),
+            library="sb3",
         )
 
     pandas, numpy = bars
@@ -72,9 +80,26 @@ def _replaying(agent: str) -> tuple[Duel, ...]:
     )
 
 
+def _large_batch(updates: int) -> Duel:
+    """PPO in batches of 32,768 steps against the same in torch, with one set of settings."""
+    shared = {**ACCOUNT, "agent": "ppo", "settings": _LARGE, "updates": updates, "probe": "float64"}
+    return Duel(
+        "train",
+        "PPO, large batch",
+        Side("steelyard.bench.ours_train", "train", ({**shared, "extra": _FLAT},)),
+        Side("torch_ppo", "train", (shared,), peer="torch"),
+        bar=2,
+        versus="PPO written for large batches in torch 2.13, on a torch market of the same rules",
+        agree=(*SAME_MARKET, *_ON_POLICY),
+        tolerance=1e-9,
+        note=", ".join(f"{name} {value}" for name, value in _LARGE.items()),
+    )
+
+
 TRAIN: tuple[Duel, ...] = (
     # the bars of the core's PPO are higher than those that every agent has to reach
-    *_against_sb3("ppo", _PPO, {"anneal": 0.0, "log_std": 0.0}, 16, 2_048, bars=(100, 10)),
+    *_against_sb3("ppo", _PPO, _FLAT, 16, 2_048, bars=(160, 15)),
+    _large_batch(updates=2),
     *_against_sb3("a2c", _A2C, {}, 4_096, 1_024),
     *(duel for agent in ("ddpg", "td3", "sac", "dqn") for duel in _replaying(agent)),
 )

@@ -1,7 +1,7 @@
 """FinRL's two stock environments under stable-baselines3, on the shared market.
 
-Makers: `pandas_rollout`, `numpy_rollout`, environment steps with the policy in the loop; training
-is in `finrl_train`. Both environments run as published:
+Makers: `pandas_rollout`, `numpy_rollout`, environment steps with the policy in the loop, and
+`pandas_market`, steps alone; training is in `finrl_train`. Both environments run as published:
 
 * pandas: `StockTradingEnv` of `env_stocktrading.py`, fills at the close it shows, no risk gate;
 * NumPy: `StockTradingEnv` of `env_stocktrading_np.py`, fills at the next close, ignores orders of
@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from .finrl_load import load
 from .serve import Work, serve
+from .stock_probe import pool_of
 
 PROBE_STEPS = 20
 """Steps of the two runs that show that actions reach the market."""
@@ -152,7 +153,27 @@ def rollout(environment: Callable[..., Any]) -> Callable[[Path, Mapping[str, Any
     return maker
 
 
+def market(folder: Path, options: Mapping[str, Any]) -> Work:
+    """The maker of steps of one pandas environment under random actions."""
+    make, value = pandas_env(folder, options)
+    env = make()
+    pool = pool_of(1, env.action_space.shape[0])[:, 0]
+    env.reset()
+
+    def steps(samples: int) -> int:
+        for number in range(samples):
+            _, _, terminated, truncated, _ = env.step(pool[number % len(pool)])
+            if terminated or truncated:
+                env.reset()
+        return samples
+
+    samples = int(options["samples"])
+    facts = facts_of(folder, options, make, value)
+    return Work(facts, lambda: steps(samples), lambda: steps(max(1, samples // 4)))
+
+
 MAKERS = {
+    "pandas_market": market,
     "pandas_rollout": rollout(pandas_env),
     "numpy_rollout": rollout(numpy_env),
 }
