@@ -15,9 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "steelyard"
 
 LINE = (
-    "errors | home < types | registry | compilation < data | features | metrics | ledger < market"
-    " | book < rollout | lookahead < envs | agents < factors < evaluation < benchmark < tasks"
-    " < bench < cli"
+    "errors | home < types | registry | compilation | capacity | devices | lanes < data | features"
+    " | metrics | ledger < market | book < rollout | lookahead < lockstep < envs | agents < factors"
+    " < evaluation < benchmark < tasks < bench < cli"
 )
 """A room imports from rooms left of it; rooms between `|` do not know each other."""
 
@@ -38,13 +38,20 @@ DEVICE = {"numpy", "jax", "equinox", "optax", "jaxtyping"}
 LIBRARIES = {
     **{room: {"numpy"} for room in ("errors", "home", "types", "registry")},
     **{room: {"numpy", "scipy"} for room in ("features", "metrics")},
-    **dict.fromkeys(("ledger", "market", "book", "rollout", "lookahead", "envs", "agents"), DEVICE),
+    **dict.fromkeys(("lanes", "ledger", "market", "book", "rollout", "lookahead"), DEVICE),
+    **dict.fromkeys(("lockstep", "envs", "agents"), DEVICE),
     "compilation": {"jax"},
+    **{room: {"numpy", "jax"} for room in ("capacity", "devices")},
 }
 """Room -> all that it imports from outside, so that it runs on a bare machine."""
 
-DOORS = {"envs/gymnasium.py": {"gymnasium"}, "agents/allocation.py": {"skfolio"}}
-"""Files that may import one library more: the first as a base class, the others when called."""
+DOORS = {
+    "envs/gymnasium.py": {"gymnasium"},
+    "envs/torch.py": {"torch"},
+    "envs/stable_baselines.py": {"stable_baselines3"},
+    "agents/allocation.py": {"skfolio"},
+}
+"""Files that may import one library more: those of `envs` at once, the others when called."""
 
 DEVICE_ONLY = {"jax", "jaxlib", "equinox", "optax"}
 HEAVY = {
@@ -125,7 +132,7 @@ def wrong_library(path: str, library: str, at_once: bool) -> str:
         return f"is a library that {room} does without"
     if room in HOST and library in DEVICE_ONLY:
         return "is JAX on the host side"
-    if library in HEAVY and at_once:
+    if library in HEAVY and at_once and not (door and room == "envs"):
         return "is heavy: import it in the function that needs it"
     return ""
 
@@ -199,6 +206,7 @@ def test_an_import_in_the_wrong_direction_is_caught(path: str, source: str, prob
     [
         ("agents/allocation.py", "def f():\n    import skfolio"),
         ("envs/gymnasium.py", "import gymnasium"),
+        ("envs/torch.py", "import torch"),
         ("data/table.py", "if TYPE_CHECKING:\n    import polars"),
         ("cli/run.py", "from steelyard.bench import result"),
         ("tasks/stock.py", "from steelyard.data import load\nimport json"),

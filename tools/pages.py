@@ -19,11 +19,17 @@ DOCS = REPOSITORY / "docs"
 PACKAGE = REPOSITORY / "src" / "steelyard"
 
 REFERENCE = {
-    "words": ("Words and errors", ("types", "errors", "registry", "home", "compilation")),
+    "words": (
+        "Words and errors",
+        ("types", "errors", "registry", "home", "compilation", "capacity", "devices"),
+    ),
     "data": ("Data", ("data",)),
     "features": ("Features", ("features",)),
     "metrics": ("Metrics", ("metrics",)),
-    "market": ("Ledger, market, rollout", ("ledger", "market", "book", "rollout", "lookahead")),
+    "market": (
+        "Ledger, market, rollout",
+        ("ledger", "market", "book", "rollout", "lockstep", "lanes", "lookahead"),
+    ),
     "envs": ("Environments", ("envs",)),
     "agents": ("Agents", ("agents",)),
     "factors": ("Factors", ("factors",)),
