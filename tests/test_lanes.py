@@ -71,7 +71,7 @@ def test_environments_in_lockstep_trade_as_each_does_alone() -> None:
     live = jax.vmap(lambda key: start(key, env, params, Script(actions)))(
         jax.random.split(jax.random.key(0), count)
     )
-    after, together = rollouts(jax.random.key(2), env, params, Script(actions), steps, live)
+    after, together, _ = rollouts(jax.random.key(2), env, params, Script(actions), steps, live)
     one_live, alone = rollout(jax.random.key(2), env, params, Script(actions), steps)
     for number in range(count):
         for name in ("value", "units", "order"):
@@ -86,8 +86,8 @@ def test_episodes_of_a_lockstep_end_and_begin_each_in_its_time() -> None:
     live = jax.vmap(lambda key: start(key, env, None, policy))(
         jax.random.split(jax.random.key(0), 2)
     )
-    live, _ = rollouts(jax.random.key(1), env, None, policy, 2, live)
-    _, steps = rollouts(jax.random.key(1), env, None, policy, 4, live)
+    live, _, _ = rollouts(jax.random.key(1), env, None, policy, 2, live)
+    _, steps, _ = rollouts(jax.random.key(1), env, None, policy, 4, live)
     assert steps.obs[:, 0, 0].tolist() == [2, 0, 1, 2]
     assert steps.next_obs[:, 1, 0].tolist() == [3, 1, 2, 3]
     assert steps.truncated[:, 1].tolist() == [True, False, False, True]
@@ -116,7 +116,7 @@ def test_a_policy_bound_to_act_answers_as_one_bound_to_learn() -> None:
     live = jax.vmap(lambda key: start(key, env, params, policy))(
         jax.random.split(jax.random.key(0), 5)
     )
-    _, steps = rollouts(jax.random.key(1), env, params, policy, 6, live)
+    _, steps, _ = rollouts(jax.random.key(1), env, params, policy, 6, live)
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps.obs)
     learn, act = policy.bind(env, params), policy.bind_to_act(env, params)
     mean = jax.vmap(lambda obs: learn(obs, None)[0])(flat)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PRNGKeyArray
 
-from steelyard.rollout import Env, Live, Params, Policy, Transition, bind, step_once
+from steelyard.rollout import Env, Live, Obs, Params, Policy, Transition, bind, step_once
 
 GROUP = 512
 """Environments that step together on a CPU: their accounts stay in its caches."""
@@ -25,35 +25,43 @@ _STEP: Any = Transition(*(-1, -1, 0, 0, 0, 0, -1, -1))  # type: ignore[arg-type]
 
 
 def rollouts(
-    key: PRNGKeyArray, env: Env, params: Params, policy: Policy, length: int, live: Live
-) -> tuple[Live, Transition]:
+    key: PRNGKeyArray,
+    env: Env,
+    params: Params,
+    policy: Policy,
+    length: int,
+    live: Live,
+    critic: Callable[[Obs], Any] | None = None,
+) -> tuple[Live, Transition, Any]:
     """`rollout` in B environments that draw actions, in lockstep.
 
-    The batch lies behind the axes of one environment, so that an operation on an asset is one on B
-    neighbours (see `lanes`). On a CPU it is cut into groups of at most `GROUP`.
+    On a CPU they are cut into groups of at most `GROUP`.
 
     Args:
         key: split for all environments and steps.
         live: (B, ...) the episodes to continue.
+        critic: asked about every observation that is acted on, while it is at hand.
 
     Returns:
-        The episodes in progress (B, ...) and the transitions (T, B, ...).
+        The episodes in progress (B, ...), the transitions (T, B, ...), and what the critic said
+        (T, B, ...), None without one.
     """
     count = int(jax.tree.leaves(live.state)[0].shape[0])
     size = group_size(count) if jax.default_backend() == "cpu" else count
     if size == count:
-        return _in_lockstep(key, env, params, policy, length, live)
-    live, steps = jax.lax.map(
-        lambda group: _in_lockstep(group[0], env, params, policy, length, group[1]),
+        return _in_lockstep(key, env, params, policy, length, live, critic)
+    live, *stacked = jax.lax.map(
+        lambda group: _in_lockstep(group[0], env, params, policy, length, group[1], critic),
         (
             jax.random.split(key, count // size),
             jax.tree.map(lambda leaf: leaf.reshape(count // size, size, *leaf.shape[1:]), live),
         ),
     )
     live = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), live)
-    return live, jax.tree.map(
-        lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(length, count, *leaf.shape[3:]), steps
+    steps, said = jax.tree.map(
+        lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(length, count, *leaf.shape[3:]), stacked
     )
+    return live, steps, said
 
 
 def by_groups(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -74,27 +82,34 @@ def group_size(count: int) -> int:
 
 
 def _in_lockstep(
-    key: PRNGKeyArray, env: Env, params: Params, policy: Policy, length: int, live: Live
-) -> tuple[Live, Transition]:
+    key: PRNGKeyArray,
+    env: Env,
+    params: Params,
+    policy: Policy,
+    length: int,
+    live: Live,
+    critic: Callable[[Obs], Any] | None,
+) -> tuple[Live, Transition, Any]:
     """One scan whose step is that of all environments."""
     own_way = getattr(policy, "bind_to_act", None)
     act = bind(policy, env, params) if own_way is None else own_way(env, params)
     count = int(jax.tree.leaves(live.state)[0].shape[0])
-    together: Any = jax.vmap(
-        lambda keys, live: step_once(keys, env, params, policy, act, live),
-        in_axes=(0, _LIVE),
-        out_axes=(_LIVE, _STEP),
-    )
 
-    def step(live: Live, key: PRNGKeyArray) -> tuple[Live, Transition]:
-        following: tuple[Live, Transition] = together(neighbours(key, (count, 3)), live)
-        return following
+    def one(keys: Key[Array, "3"], live: Live) -> tuple[Live, Transition, Any]:
+        said = None if critic is None else critic(live.obs)
+        return *step_once(keys, env, params, policy, act, live), said
+
+    together: Any = jax.vmap(one, in_axes=(0, _LIVE), out_axes=(_LIVE, _STEP, 0))
+
+    def step(live: Live, key: PRNGKeyArray) -> tuple[Live, Any]:
+        following, *told = together(neighbours(key, (count, 3)), live)
+        return following, told
 
     behind = Live(*(_moved(part, 0, axis) for part, axis in zip(live, _LIVE, strict=True)))
-    behind, steps = jax.lax.scan(step, behind, jax.random.split(key, length))
+    behind, (steps, said) = jax.lax.scan(step, behind, jax.random.split(key, length))
     live = Live(*(_moved(part, axis, 0) for part, axis in zip(behind, _LIVE, strict=True)))
     in_front = [_moved(part, -1, 1) if axis else part for part, axis in zip(steps, _STEP)]
-    return live, Transition(*in_front)
+    return live, Transition(*in_front), said
 
 
 def _moved(tree: Any, source: int, target: int) -> Any:

@@ -42,7 +42,7 @@ def test_an_update_is_one_step_of_rmsprop_along_the_n_step_policy_gradient():
         """The state before and after an update, and what it collected."""
         state = AGENT.init(key, ENV, PROBLEM)
         rollout_key = jax.random.split(state.key, 3)[0]
-        _, steps = collect(rollout_key, state, AGENT, ENV, PROBLEM)
+        _, steps, _ = collect(rollout_key, state, AGENT, ENV, PROBLEM)
         return state, steps, AGENT.advance(state, ENV, PROBLEM)
 
     state, steps, (after, log) = first(jax.random.key(0))

@@ -145,9 +145,9 @@ def test_replayed_from_its_memory_a_policy_gives_the_probabilities_that_acted() 
         state = agent.init(key, Recall(), None)
         louder = jax.tree.map(lambda leaf: 20 * leaf, state.policy)  # heads start close to 0
         state = state._replace(policy=louder)
-        live, _ = collect(key, state, agent, Recall(), None)  # ends inside of episodes
+        live, _, _ = collect(key, state, agent, Recall(), None)  # ends inside of episodes
         state = state._replace(live=live)
-        _, steps = collect(jax.random.key(1), state, agent, Recall(), None)
+        _, steps, _ = collect(jax.random.key(1), state, agent, Recall(), None)
         nothing = jnp.zeros_like(steps.reward)
         sample = as_experience(steps, nothing, nothing[..., None], live.carry)
         act = bind(louder, Recall(), None)

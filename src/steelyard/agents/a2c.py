@@ -93,9 +93,9 @@ class A2C(eqx.Module):
     ) -> tuple[OnPolicyState, dict[str, Float[Array, ""]]]:
         """One update: collect `envs * horizon` steps, then take one gradient step on them."""
         rollout_key, learn_key, key = jax.random.split(state.key, 3)
-        live, steps = collect(rollout_key, state, self, env, params)
+        live, steps, value = collect(rollout_key, state, self, env, params)
         rewards = steps.reward[..., None]
-        advantage, target = estimate(steps, rewards, state.critic, self, env, params)
+        advantage, target = estimate(steps, rewards, value, state.critic, self, env, params)
         experience = as_experience(steps, advantage[..., 0], target, state.live.carry)
         loss = objective(_surrogate, self, env, params)
         rate = self.learning_rate * (1 - self.anneal * state.update / self.updates)

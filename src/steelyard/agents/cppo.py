@@ -147,11 +147,11 @@ class CPPO(eqx.Module):
     ) -> tuple[OnPolicyState, dict[str, Float[Array, ""]]]:
         """One update: collect, weigh the tail, then learn."""
         rollout_key, learn_key, key = jax.random.split(state.key, 3)
-        live, steps = collect(rollout_key, state, self, env, params)
+        live, steps, value = collect(rollout_key, state, self, env, params)
         outcome = steps.reward.astype(jnp.float32)
         risk = self.weigh(state.extra, outcome, state.update)
         streams = jnp.stack([outcome, jnp.maximum(risk.threshold - outcome, 0)], axis=-1)
-        advantage, target = estimate(steps, streams, state.critic, self, env, params)
+        advantage, target = estimate(steps, streams, value, state.critic, self, env, params)
         price = risk.multiplier / (1 - self.level)
         state, terms = improve(
             learn_key,

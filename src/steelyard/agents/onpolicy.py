@@ -155,15 +155,17 @@ def begin(
 
 def collect(
     key: PRNGKeyArray, state: OnPolicyState, agent: OnPolicy, env: Env, params: Params
-) -> tuple[Live, Transition]:
-    """`horizon` steps of every environment: the episodes in progress and steps (T, B)."""
+) -> tuple[Live, Transition, Float[Array, "T B H"]]:
+    """`horizon` steps of every environment: the episodes in progress, steps and their values."""
     view = cheaper_view(env, params, 4 * agent.envs * agent.horizon)
-    return rollouts(key, view, params, state.policy, agent.horizon, state.live)
+    critic = state.critic.bind_to_act(view, params)
+    return rollouts(key, view, params, state.policy, agent.horizon, state.live, critic)
 
 
 def estimate(
     steps: Transition,
     rewards: Float[Array, "T B H"],
+    value: Float[Array, "T B H"],
     critic: MLP,
     agent: OnPolicy,
     env: Env,
@@ -171,14 +173,9 @@ def estimate(
 ) -> tuple[Float[Array, "T B H"], Float[Array, "T B H"]]:
     """Advantages of a rollout and targets of the critic, for each of H streams of rewards."""
     shape = rewards.shape
-    worth = critic.bind_to_act(cheaper_view(env, params, 2 * shape[0] * shape[1]), params)
-
-    def values(obs: Any) -> Float[Array, "T B H"]:
-        """The critic over one flat batch axis, which is several times faster than two."""
-        answers: Float[Array, "T B H"] = by_groups(worth, _flat(obs)).reshape(shape)
-        return answers
-
-    value, next_value = values(steps.obs), values(steps.next_obs)
+    worth = critic.bind_to_act(cheaper_view(env, params, shape[0] * shape[1]), params)
+    # over one flat batch axis, which is several times faster than two
+    next_value = by_groups(worth, _flat(steps.next_obs)).reshape(shape)
     one: Any = partial(generalized_advantage, discount=agent.discount, decay=agent.decay)
     stream = jax.vmap(one, in_axes=(1, 1, 1, None, None), out_axes=1)
     advantage: Float[Array, "T B H"] = jax.vmap(stream, in_axes=1, out_axes=1)(

@@ -102,9 +102,9 @@ class PPO(eqx.Module):
     ) -> tuple[OnPolicyState, dict[str, Float[Array, ""]]]:
         """One update: collect `envs * horizon` steps, then learn from them."""
         rollout_key, learn_key, key = jax.random.split(state.key, 3)
-        live, steps = collect(rollout_key, state, self, env, params)
+        live, steps, value = collect(rollout_key, state, self, env, params)
         rewards = steps.reward[..., None]
-        advantage, target = estimate(steps, rewards, state.critic, self, env, params)
+        advantage, target = estimate(steps, rewards, value, state.critic, self, env, params)
         state, terms = improve(
             learn_key,
             state,

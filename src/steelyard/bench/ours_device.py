@@ -22,7 +22,7 @@ from steelyard.agents.policies import create_policy, vector_size
 from steelyard.bench.ours_probe import probe_values
 from steelyard.bench.peers.serve import Work, serve
 from steelyard.envs.stock import StockEnv, StockParams
-from steelyard.lockstep import by_groups, rollouts
+from steelyard.lockstep import rollouts
 from steelyard.market import Precision, build_market
 from steelyard.rollout import start
 from steelyard.types import Panel
@@ -123,12 +123,9 @@ def collector(
         return actor, critic, jax.vmap(lambda k: start(k, env, params, actor))(keys)
 
     def collect(key: jax.Array, live: Any, actor: Any, critic: Any, params: StockParams) -> Any:
-        live, steps = rollouts(key, env, params, actor, horizon, live)
-        if not values:
-            return live, (steps, ())
-        worth = critic.bind_to_act(env, params)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps.obs)
-        return live, (steps, by_groups(lambda obs: worth(obs)[0], flat).reshape(horizon, envs))
+        worth = critic.bind_to_act(env, params) if values else None
+        live, steps, said = rollouts(key, env, params, actor, horizon, live, worth)
+        return live, (steps, said)
 
     return collect, *fresh(jax.random.key(0), params)
 
