@@ -97,7 +97,9 @@ class MLP(eqx.Module):
         first = self.layers[0]
         table = env.table(params)
         split = first.weight.shape[0] - table.shape[1]
-        rows = table @ first.weight[split:] + first.bias
+        turned = getattr(env, "turned", None)
+        rows = product(table, table.T if turned is None else turned, first.weight[split:])
+        rows = rows + first.bias
         return lambda obs: self.after_first(
             env.own(obs, params) @ first.weight[:split] + read(rows, obs.row)
         )
@@ -125,6 +127,29 @@ class MLP(eqx.Module):
             return x
 
         return lambda obs: forward(env.own(obs, params), take_row(rows, obs.row))
+
+
+@jax.custom_vjp
+def product(
+    table: Float[Array, "T D"], turned: Float[Array, "D T"], weight: Float[Array, "D H"]
+) -> Float[Array, "T H"]:
+    """`table @ weight`, with a gradient of `weight` alone.
+
+    It is a product with the table as it lies there turned, which takes half the time of one that
+    has to turn it.
+    """
+    return table @ weight
+
+
+def _product_forward(table: Array, turned: Array, weight: Array) -> tuple[Array, Array]:
+    return product(table, turned, weight), turned
+
+
+def _product_backward(turned: Array, slope: Array) -> tuple[None, None, Array]:
+    return None, None, turned @ slope
+
+
+product.defvjp(_product_forward, _product_backward)
 
 
 def shares_table(env: Any) -> TypeGuard[SharedTable]:

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from steelyard.agents.diversity import NOBODY, Peers, Rivals, draw, mean_apart
 from steelyard.agents.losses import generalized_advantage
 from steelyard.agents.memory import create_memory_policy
-from steelyard.agents.networks import MLP
+from steelyard.agents.networks import MLP, shares_table
 from steelyard.agents.policies import create_policy, vector_size
 from steelyard.agents.vectors import cheaper_view
 from steelyard.devices import dealt
@@ -204,12 +204,13 @@ def as_experience(
 
 def objective(surrogate: Surrogate, agent: OnPolicy, env: Env, params: Params) -> Objective:
     """The loss of actor and critic together."""
+    turned = env.table(params).T if shares_table(env) else None
 
     def loss(
         networks: Networks, sample: Experience, rivals: Rivals
     ) -> tuple[Float[Array, ""], Float[Array, " L"]]:
         policy, critic = networks
-        view = cheaper_view(env, params, sample.log_prob.size)
+        view = cheaper_view(env, params, sample.log_prob.size, turned)
         distribution = replay(bind(policy, view, params), policy.initial_carry(), sample)
         flat = sample if sample.carry is None else _flat(sample._replace(carry=None))
         value = jax.vmap(critic.bind(view, params))(flat.obs)

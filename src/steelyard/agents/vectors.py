@@ -33,12 +33,35 @@ class WholeVectors(eqx.Module):
         return self.env.action_space(params)
 
 
-def cheaper_view(env: Env, params: Params, samples: int) -> Env:
+class TurnedTable(WholeVectors):
+    """An environment with a shared table that lies there turned as well; see `networks.product`."""
+
+    turned: Float[Array, "D T"]
+
+    def own(self, obs: Obs, params: Params) -> Float[Array, " O"]:
+        """As the environment."""
+        own: Float[Array, " O"] = self.env.own(obs, params)  # type: ignore[attr-defined]
+        return own
+
+    def table(self, params: Params) -> Float[Array, "T D"]:
+        """As the environment."""
+        table: Float[Array, "T D"] = self.env.table(params)  # type: ignore[attr-defined]
+        return table
+
+
+def cheaper_view(
+    env: Env, params: Params, samples: int, turned: Float[Array, "D T"] | None = None
+) -> Env:
     """`env` as networks read `samples` observations of it with the least work.
 
     The first layer on a shared table (see `MLP.bind`) is worth its cost where there are at least
     as many samples as the table has rows.
+
+    Args:
+        turned: the shared table, turned outside of the loop in which gradients are taken.
     """
-    if shares_table(env) and samples < env.table(params).shape[0]:
+    if not shares_table(env):
+        return env
+    if samples < env.table(params).shape[0]:
         return WholeVectors(env)
-    return env
+    return env if turned is None else TurnedTable(env, turned)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,31 +134,33 @@ def collector(
 def rollout(folder: Path, options: Mapping[str, Any], *, values: bool = True) -> Work:
     """Environment steps with actor and critic; what an update needs of each step is stored.
 
-    Options: `envs`, `horizon` (steps per rollout), `calls` (rollouts per round, in one program
-    and over the same memory, as in a training), `net` and the account's.
+    Options: `envs`, `horizon` (steps per rollout), `calls` (rollouts per round, in one program),
+    `net` and the account's. All are written to the same memory, as in a training.
     """
     params, calls = load_params(folder, options), int(options["calls"])
     collect, actor, critic, live = collector(params, options, values=values)
 
-    @jax.jit
-    def round_of(key: jax.Array, live: Any, actor: Any, critic: Any, params: Any) -> Any:
-        def once(key: jax.Array, live: Any) -> Any:
-            live, (steps, value) = collect(key, live, actor, critic, params)
-            kept = (steps.obs, steps.action, steps.log_prob, steps.reward)
-            return live, (kept, steps.terminated, steps.truncated, value)
+    def once(key: jax.Array, live: Any, networks: Any, params: Any) -> Any:
+        live, (steps, value) = collect(key, live, *networks, params)
+        kept = (steps.obs, steps.action, steps.log_prob, steps.reward)
+        return live, (kept, steps.terminated, steps.truncated, value)
 
-        shape = jax.eval_shape(once, key, live)[1]
-        stored = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    @partial(jax.jit, donate_argnums=1)
+    def round_of(key: jax.Array, held: Any, networks: Any, params: Any) -> Any:
         keys = jax.random.split(key, calls)
-        return jax.lax.fori_loop(0, calls, lambda i, now: once(keys[i], now[0]), (live, stored))
+        return jax.lax.fori_loop(
+            0, calls, lambda i, held: once(keys[i], held[0], networks, params), held
+        )
 
-    key = jax.random.key(1)
+    key, networks = jax.random.key(1), (actor, critic)
+    shape = jax.eval_shape(once, key, live, networks, params)[1]
+    held = (live, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape))
 
     def run() -> int:
-        nonlocal live, key
+        nonlocal held, key
         key, now = jax.random.split(key)
-        live, stored = round_of(now, live, actor, critic, params)
-        finish(stored)
+        held = round_of(now, held, networks, params)
+        finish(held)
         return calls * int(options["envs"]) * int(options["horizon"])
 
     return Work(facts_of(folder, options, params), run)
