@@ -15,7 +15,7 @@ from steelyard.bench import ours_ratios, ratios, references
 from steelyard.bench.ours_device import load_params
 from steelyard.bench.protocol import Duel, Side
 from steelyard.bench.ratio_cases import RATIOS, ratio_cases
-from steelyard.bench.ratios import Planted, Ratio, accept, bar_of, read_accepted
+from steelyard.bench.ratios import Planted, Ratio, accept, bar_of, comparable, read_accepted
 from steelyard.bench.result import PROTOCOL, Bench, Row
 from steelyard.bench.synthetic import write_book, write_market
 from steelyard.bench.training_cases import ACCOUNT
@@ -83,6 +83,17 @@ def test_accepted_ratios_come_back_as_bars(canned: list[float], tmp_path: Path) 
     accept(rows, tmp_path / "accepted.json")
     assert read_accepted(tmp_path / "accepted.json") == {"case": 4.0}
     assert "processor" in json.loads((tmp_path / "accepted.json").read_text())["machine"]
+
+
+def test_ratios_of_another_processor_are_not_judged(canned: list[float], tmp_path: Path) -> None:
+    path = tmp_path / "accepted.json"
+    assert not comparable(path)
+    canned += [4.0]
+    accept([gate().measure(Bench(tmp_path))], path)
+    assert comparable(path)
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "machine": {"processor": "another"}}))
+    assert not comparable(path)
 
 
 def test_a_row_without_a_ratio_is_not_accepted(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from steelyard.bench.result import three_digits
 from steelyard.evaluation.report.axes import apart
 from steelyard.evaluation.report.markup import Html, join, tag
 
@@ -21,6 +22,9 @@ ROW = 26
 
 LINE = 17
 """Height of a line of text."""
+
+LABEL = 54
+"""Characters of the name of a ratio; longer ones are cut."""
 
 Place = tuple[float, float]
 
@@ -201,17 +205,17 @@ def _names(lines: Sequence[Line], across: Scale, up: Scale) -> list[Html]:
 
 
 def _ratio(one: Bar, across: Scale, y: float) -> list[Html]:
-    label = one.label if len(one.label) <= 58 else one.label[:57] + "…"
+    label = one.label if len(one.label) <= LABEL else one.label[: LABEL - 1] + "…"
     drawn = [
         _text(label, 388, y + 4, "", "end"),
         _rule(across(one.low), y, across(one.high), y, f"range {one.style}"),
         _dot(across(one.ratio), y, 5, one.style),
-        _text(f"{one.ratio:,.3g}x", WIDTH - 150, y + 4, ""),
+        _text(f"{three_digits(one.ratio)}x", WIDTH - 150, y + 4, ""),
     ]
     if one.bar is not None:
         place = across(one.bar)
         drawn.append(_rule(place, y - 9, place, y + 9, "bar"))
-        drawn.append(_text(f"of {one.bar:,.3g}x", WIDTH - 80, y + 4, "dim"))
+        drawn.append(_text(f"of {three_digits(one.bar)}x", WIDTH - 80, y + 4, "dim"))
     return drawn
 
 

@@ -42,6 +42,7 @@ class Kind:
         samples: of a round on the market of the other suites; fewer where a step is more work.
         grid: environments.
         rise: most that a sample may cost with the most environments, over the best; None = no bar.
+        shortest: least steps of a call; the groups of a batch leave the caches after each.
     """
 
     maker: str
@@ -49,6 +50,7 @@ class Kind:
     samples: int
     grid: tuple[int, ...]
     rise: float | None
+    shortest: int = 8
 
     def options(self, size: Mapping[str, int]) -> dict[str, Any]:
         """Options of the maker at a size of market and batch."""
@@ -67,7 +69,7 @@ class Kind:
             updates = min(128, max(1, steps // LEARNING_HORIZON))
             plan = {"agent": "ppo", "settings": settings, "extra": {}, "updates": updates}
         else:
-            horizon = min(4_096, max(8, steps))
+            horizon = min(4_096, max(self.shortest, steps))
             plan = {"horizon": horizon, "calls": max(1, steps // horizon)}
         return {**ACCOUNT, **size, **plan}
 
@@ -80,7 +82,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("market", "market with observations", 131_072, GRID, 1.4),
+    Kind("market", "market with observations", 131_072, GRID, 1.4, shortest=32),
     Kind("policy", "with policy", 65_536, GRID, 1.4),
     Kind("learning", "with learning", 16_384, SPARSE, None),
 )

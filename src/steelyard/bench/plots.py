@@ -119,10 +119,12 @@ def _growth(axis: str, curves: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> Iterator[Bar]:
+    """The rows that are ratios; the suite is named where there are several."""
+    alone = len({row["suite"] for row in rows}) == 1
     for row in rows:
         if row["ratio"] is not None and row["judged"] == "ratio" and row["ratio"] > 0:
             look = {True: "met", False: "missed", None: "open"}[row["met"]]
-            label = f"{row['suite']}: {row['name']}"
+            label = row["name"] if alone else f"{row['suite']}: {row['name']}"
             yield Bar(label, row["ratio"], row["low"], row["high"], row["bar"], look)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from steelyard.bench.orderbook_cases import KIT
 from steelyard.bench.protocol import Side
-from steelyard.bench.ratios import Planted, Ratio, bar_of, read_accepted
+from steelyard.bench.ratios import Planted, Ratio, bar_of, comparable, read_accepted
 from steelyard.bench.synthetic import ASSETS, FEATURES
 from steelyard.bench.training_cases import ACCOUNT
 
@@ -109,7 +109,10 @@ def _planted(case: Ratio) -> Planted:
     return Planted(case.suite, "a sort in the step is caught", slow)
 
 
-_WATCHED = ratio_cases(read_accepted())
+_KNOWN = read_accepted()
 
-RATIOS: tuple[Ratio | Planted, ...] = (*_WATCHED, _planted(_WATCHED[0]))
+RATIOS: tuple[Ratio | Planted, ...] = (
+    *ratio_cases(_KNOWN if comparable() else {}),
+    _planted(ratio_cases(_KNOWN)[0]),
+)
 """Six ratios, and a slow path that has to be seen."""
