@@ -16,7 +16,7 @@ from steelyard.evaluation.report.axes import apart
 from steelyard.evaluation.report.markup import Html, join, tag
 
 WIDTH = 1_000
-LEFT, RIGHT, TOP, BOTTOM = 76, 296, 66, 54
+LEFT, RIGHT, TOP, BOTTOM = 76, 330, 66, 54
 ROW = 26
 """Height of a row in a chart of ratios."""
 
