@@ -55,6 +55,8 @@ def test_float_hyper_parameters_sweep_by_vmap() -> None:
 def test_a_minibatch_that_does_not_divide_the_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match="must divide"):
         PPO(envs=10, horizon=10, minibatch=64)
+    with pytest.raises(ConfigError, match=r"fewer than 2,147,483,648 steps"):
+        PPO(envs=2**30, horizon=2, minibatch=2**31)
 
 
 def test_minibatches_of_a_policy_with_memory_are_whole_sequences() -> None:

@@ -107,6 +107,11 @@ class OnPolicy(Protocol):
 def require_batches(agent: OnPolicy, minibatch: int) -> None:
     """Refuse minibatches that the experience of an update cannot be cut into."""
     batch = agent.envs * agent.horizon
+    if batch >= 2**31:
+        raise ConfigError(
+            f"an update learns from fewer than {2**31:,} steps, not envs * horizon = {batch:,}",
+            hint=f"use envs={(2**31 - 1) // agent.horizon} or fewer",
+        )
     if min(batch, minibatch) < 1 or batch % minibatch:
         raise ConfigError(
             f"minibatch {minibatch} must divide envs * horizon = {batch}, all positive",
