@@ -35,6 +35,13 @@ def whole(market: Market, **settings: object) -> StockParams:
     return StockParams(market, first=0, last=last, length=last, **settings)  # type: ignore[arg-type]
 
 
+def short_episodes(length: int, precision: Precision = "float32", assets: int = 3) -> StockParams:
+    """Episodes of `length` steps that start anywhere in 40 rows, four numbers observed of each."""
+    table = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
+    market = build_market(random_panel(0, 40, assets), table, precision=precision)
+    return StockParams(market, first=2, last=39, length=length)
+
+
 class Script(eqx.Module):
     """A policy that plays given actions (T, A)."""
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from gymnasium.utils.env_match import check_environments_match
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
-from markets import random_panel
+from markets import random_panel, short_episodes
 from probes import MATCH, Corridor, Probe
 from steelyard.envs.gymnasium import ID, GymEnv, GymVectorEnv
 from steelyard.envs.stock import StockEnv, StockParams
@@ -21,10 +22,8 @@ from steelyard.market import build_market
 
 
 def stock_params(precision="float32", length=7, assets=3):
-    """Short episodes that start anywhere in 40 rows."""
-    table = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
-    market = build_market(random_panel(0, 40, assets), table, precision=precision)
-    return StockParams(market, first=2, last=39, length=length)
+    """Short episodes that start anywhere in 40 rows, with an account of few digits."""
+    return replace(short_episodes(length, precision=precision, assets=assets), cash=10_000.0)
 
 
 WORLDS = {
@@ -106,8 +105,7 @@ def test_a_vector_is_gymnasiums_own_vector_of_single_environments(world):
     assert any("final_obs" in said[-1] for said in ours)
     for mine, other in zip(ours, theirs, strict=True):
         for part, twin in zip(mine[:-1], other[:-1], strict=True):
-            # the last bit of a million in float32 is a sixteenth, in a reward 6e-6
-            np.testing.assert_allclose(part, twin, rtol=1e-5, atol=1.3e-5)
+            np.testing.assert_allclose(part, twin, rtol=1e-5, atol=1e-6)
         assert_same_infos(mine[-1], other[-1])
 
 
@@ -162,8 +160,8 @@ def test_the_end_of_the_data_truncates_and_keeps_the_last_observation():
         assert last.dtype == np.float32
         assert fresh[0] == 0  # log growth of a fresh account
         assert last[0] != 0
-    assert (infos["value"] == 1_000_000).all()
-    assert (infos["final_info"]["value"] != 1_000_000).all()
+    assert (infos["value"] == 10_000).all()
+    assert (infos["final_info"]["value"] != 10_000).all()
     assert "final_obs" not in said[-2][-1]
 
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from markets import random_panel
+from markets import short_episodes
 from probes import MATCH, Probe
 from steelyard.envs.gymnasium import GymVectorEnv
-from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.envs.stock import StockEnv
 from steelyard.errors import ConfigError, ContractError
-from steelyard.market import build_market
 
 sb3 = pytest.importorskip("stable_baselines3", reason="the extra `sb3` is not installed")
 
@@ -22,9 +21,7 @@ B = 3
 
 @pytest.fixture(scope="module")
 def params():
-    """Episodes of four steps that start anywhere in 40 rows."""
-    table = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
-    return StockParams(build_market(random_panel(0, 40, 3), table), first=2, last=39, length=4)
+    return short_episodes(length=4)
 
 
 def actions(steps):

@@ -4,12 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from markets import random_panel
+from markets import short_episodes
 from probes import MATCH, Probe
 from steelyard.envs.gymnasium import GymVectorEnv
-from steelyard.envs.stock import StockEnv, StockParams
+from steelyard.envs.stock import StockEnv
 from steelyard.errors import ConfigError, ContractError
-from steelyard.market import build_market
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -21,9 +20,7 @@ B = 3
 
 @pytest.fixture(scope="module")
 def params():
-    """Episodes of four steps that start anywhere in 40 rows."""
-    table = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
-    return StockParams(build_market(random_panel(0, 40, 3), table), first=2, last=39, length=4)
+    return short_episodes(length=4)
 
 
 def actions(steps):

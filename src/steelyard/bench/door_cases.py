@@ -94,6 +94,19 @@ def _ppo(side: type[Side], module: str, maker: str, peer: str) -> Side:
     return side(module, maker, (options,), peer=peer)
 
 
+def _vector(door: str, side: type[Side], maker: str) -> Duel:
+    """Many environments through a door, against the peer's at its best number."""
+    return Duel(
+        "doors",
+        f"{door}, 1,024 environments",
+        side(_OURS, maker, (_ours(ENVS, 262_144),)),
+        _NUMPY_ENVS,
+        bar=None,
+        versus="FinRL's NumPy environment in a DummyVecEnv",
+        agree=SAME_MARKET,
+    )
+
+
 DOORS: tuple[Case, ...] = (
     Duel(
         "doors",
@@ -105,15 +118,7 @@ DOORS: tuple[Case, ...] = (
         agree=SAME_MARKET,
         note="random actions, no policy; ours checks the action and tells the whole account",
     ),
-    Duel(
-        "doors",
-        "Gymnasium, 1,024 environments",
-        Side(_OURS, "gym_vector", (_ours(ENVS, 262_144),)),
-        _NUMPY_ENVS,
-        bar=None,
-        versus="FinRL's NumPy environment in a DummyVecEnv",
-        agree=SAME_MARKET,
-    ),
+    _vector("Gymnasium", Side, "gym_vector"),
     Pace(
         "doors",
         "Gymnasium, steps of 1,024 environments",
@@ -121,24 +126,8 @@ DOORS: tuple[Case, ...] = (
         maker="gym_vector",
         options=_ours(ENVS, 262_144),
     ),
-    Duel(
-        "doors",
-        "torch, 1,024 environments",
-        Visitor(_OURS, "torch_vector", (_ours(ENVS, 262_144),)),
-        _NUMPY_ENVS,
-        bar=None,
-        versus="FinRL's NumPy environment in a DummyVecEnv",
-        agree=SAME_MARKET,
-    ),
-    Duel(
-        "doors",
-        "stable-baselines3, 1,024 environments",
-        Visitor(_OURS, "sb3_vector", (_ours(ENVS, 262_144),)),
-        _NUMPY_ENVS,
-        bar=None,
-        versus="FinRL's NumPy environment in a DummyVecEnv",
-        agree=SAME_MARKET,
-    ),
+    _vector("torch", Visitor, "torch_vector"),
+    _vector("stable-baselines3", Visitor, "sb3_vector"),
     Duel(
         "doors",
         "PPO of stable-baselines3",

@@ -15,7 +15,7 @@ import numpy as np
 
 from steelyard.bench.ours_device import facts_of, load_params
 from steelyard.bench.peers.serve import Work, serve
-from steelyard.bench.peers.stock_probe import POOL, pool_of
+from steelyard.bench.peers.stock_probe import POOL, pool_of, stepping_one
 from steelyard.compilation import run_inline
 from steelyard.envs.stock import StockEnv
 
@@ -26,16 +26,7 @@ def gym_single(folder: Path, options: Mapping[str, Any]) -> Work:
 
     params = load_params(folder, options)
     env = GymEnv(StockEnv(), params, seed=0)
-    pool = pool_of(1, params.market.assets)[:, 0]
-    env.reset()
-
-    def steps(samples: int) -> int:
-        for number in range(samples):
-            _, _, terminated, truncated, _ = env.step(pool[number % POOL])
-            if terminated or truncated:
-                env.reset()
-        return samples
-
+    steps = stepping_one(env, params.market.assets)
     return _work(folder, options, params, steps)
 
 

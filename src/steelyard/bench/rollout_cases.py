@@ -67,6 +67,21 @@ def _elegantrl(
     )
 
 
+def _sb3(name: str, settings: tuple[tuple[int, int], ...], bar: float, note: str) -> Duel:
+    """A row against a policy of stable-baselines3 on one of FinRL's environments."""
+    return Duel(
+        _SUITE,
+        f"policy in the loop, {name} environment",
+        _ours("rollout", (512, 2_048, 4_096)),
+        _finrl(f"{name.lower()}_rollout", *settings),
+        bar=bar,
+        versus=f"FinRL's {name} environment, policy of stable-baselines3, DummyVecEnv",
+        agree=SAME_MARKET,
+        note=note,
+        library="sb3",
+    )
+
+
 def _torch(name: str, maker: str) -> Duel:
     """A row against the torch version of ours."""
     return Duel(
@@ -145,27 +160,17 @@ ROLLOUT: tuple[Duel, ...] = (
         "exact",
         None,
     ),
-    Duel(
-        _SUITE,
-        "policy in the loop, pandas environment",
-        _ours("rollout", (512, 2_048, 4_096)),
-        _finrl("pandas_rollout", (1, 512), (4, 512)),
-        bar=2_000,
-        versus="FinRL's pandas environment, policy of stable-baselines3, DummyVecEnv",
-        agree=SAME_MARKET,
-        note="ours fills at the shown close, as the peer; ours stores what an update needs",
-        library="sb3",
+    _sb3(
+        "pandas",
+        ((1, 512), (4, 512)),
+        2_000,
+        "ours fills at the shown close, as the peer; ours stores what an update needs",
     ),
-    Duel(
-        _SUITE,
-        "policy in the loop, NumPy environment",
-        _ours("rollout", (512, 2_048, 4_096)),
-        _finrl("numpy_rollout", (1, 8_192), (8, 16_384)),
-        bar=150,
-        versus="FinRL's NumPy environment, policy of stable-baselines3, DummyVecEnv",
-        agree=SAME_MARKET,
-        note="the peer ignores orders of a tenth of hmax and less; ours fills them all",
-        library="sb3",
+    _sb3(
+        "NumPy",
+        ((1, 8_192), (8, 16_384)),
+        150,
+        "the peer ignores orders of a tenth of hmax and less; ours fills them all",
     ),
     _elegantrl(
         "actor in the loop, ElegantRL repaired, 2,048 environments",

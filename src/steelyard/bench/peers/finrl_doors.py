@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from .finrl_market import facts_of, numpy_env
 from .finrl_train import train
 from .serve import Work, serve
-from .stock_probe import POOL, pool_of
+from .stock_probe import POOL, pool_of, stepping_one
 
 
 def numpy_steps(folder: Path, options: Mapping[str, Any]) -> Work:
@@ -23,16 +23,7 @@ def numpy_steps(folder: Path, options: Mapping[str, Any]) -> Work:
     make, value = numpy_env(folder, options)
     facts = facts_of(folder, options, make, value)
     env = make()
-    pool = pool_of(1, env.action_space.shape[0])[:, 0]
-    env.reset()
-
-    def steps(samples: int) -> int:
-        for number in range(samples):
-            _, _, terminated, truncated, _ = env.step(pool[number % POOL])
-            if terminated or truncated:
-                env.reset()
-        return samples
-
+    steps = stepping_one(env, env.action_space.shape[0])
     samples = int(options["samples"])
     return Work(facts, lambda: steps(samples), lambda: steps(max(1, samples // 4)))
 

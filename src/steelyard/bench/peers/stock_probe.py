@@ -7,7 +7,8 @@ of one size common, so that the order among equals does too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +36,18 @@ def pool_of(envs: int, assets: int) -> NDArray[np.float32]:
     """Random actions (POOL, envs, N), even in [-1, 1]."""
     generator = np.random.default_rng(1)
     return generator.uniform(-1, 1, (POOL, envs, assets)).astype(np.float32)
+
+
+def stepping_one(env: Any, assets: int) -> Callable[[int], int]:
+    """So many steps of one Gymnasium environment, with a reset where an episode ends."""
+    pool = pool_of(1, assets)[:, 0]
+    env.reset()
+
+    def steps(samples: int) -> int:
+        for number in range(samples):
+            _, _, terminated, truncated, _ = env.step(pool[number % POOL])
+            if terminated or truncated:
+                env.reset()
+        return samples
+
+    return steps
