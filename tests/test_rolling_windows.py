@@ -65,9 +65,8 @@ def test_a_round_sees_what_its_own_rows_taught_and_nothing_of_later_rows(rounds:
         market = jax.tree.map(lambda leaf, i=number: leaf[i], rounds.learn.market)
         first, last = one.learn
         assert market.mark.shape[0] == last - first + 1
-        np.testing.assert_array_equal(
-            np.asarray(market.mark), np.asarray(venue.training.market.mark)[first : last + 1]
-        )
+        close = venue.panel["close"][first : last + 1].astype(np.float32)
+        np.testing.assert_array_equal(np.asarray(market.mark), close)
         expected = venue.columns.fit((first, last + 1)).scale(venue.columns.values)
         np.testing.assert_array_equal(np.asarray(market.table), expected.values[first : last + 1])
 
@@ -168,8 +167,9 @@ def test_training_that_breaks_in_a_window_names_it_and_keeps_the_policy_before(
 def test_windows_that_cannot_hold_are_refused(
     change: dict[str, object], error: type[Exception], text: str
 ) -> None:
+    task = rolled(**change)
     with pytest.raises(error, match=text):
-        evaluate(rolled(**change), [("quick", AGENT)], seeds=(0,))
+        roll(open_venue(task), task.windows[0])
 
 
 class StillState(NamedTuple):

@@ -8,6 +8,7 @@ times a lot, 5e-9 at a tick of 0.01 and a lot of 1e-6. All are held in float64 b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import equinox as eqx
@@ -81,6 +82,38 @@ class BookMarket(eqx.Module):
     def levels(self) -> int:
         """L, the number of levels on each side."""
         return int(self.bid.shape[1])
+
+    def showing(self, table: NDArray[np.float32], columns: Sequence[str]) -> BookMarket:
+        """The same market with another table of observations (T, D) and its D names."""
+        return replace(self, table=jnp.asarray(table, jnp.float32), columns=tuple(columns))
+
+    def of_rows(self, rows: Rows, span: Rows) -> BookMarket:
+        """A market of copies of some rows, in which no number of another row is left.
+
+        Where the gaps are is worked out from these rows alone; the end of a span of rows is one.
+
+        Args:
+            rows: (S,) rows to copy.
+            span: (S,) number of the span of rows that each belongs to; negative where a row only
+                fills up a shape, behind all others.
+        """
+        own = int((span >= 0).sum())
+        kept, fill = rows[:own], (0, len(rows) - own)
+        border = np.diff(np.asarray(self.segment)[kept]) + np.diff(span[:own]) > 0
+        segment = np.append(0, np.cumsum(border))
+        *gaps, following = _gaps(segment, np.asarray(self.wait)[kept] == 0)
+        first = np.append(following, own)[np.searchsorted(kept, int(self.first))]
+        clock = [np.pad(segment, fill, "edge"), *(np.pad(one, fill) for one in gaps), first]
+        with jax.enable_x64(self.mark.dtype == jnp.float64):
+            picked = jax.tree.map(
+                lambda leaf: jnp.asarray(np.asarray(leaf)[rows] if leaf.ndim else leaf), self
+            )
+        made: BookMarket = eqx.tree_at(
+            lambda m: (m.segment, m.left, m.jump, m.wait, m.first),
+            picked,
+            [jnp.asarray(one, jnp.int32) for one in clock],
+        )
+        return made
 
 
 def build_book(
@@ -237,12 +270,9 @@ def _schedule(
 ) -> tuple[Rows, Rows, Rows, Rows, int]:
     """`segment`, `left`, `jump` and `wait` of `BookMarket`, and the first warmed-up row."""
     name, segment = panel.name, _segments(panel)
-    row, ready = np.arange(len(segment)), np.isfinite(table).all(axis=1)
-    start = np.searchsorted(segment, segment, side="left")
-    end = np.searchsorted(segment, segment, side="right") - 1
-    # the first warmed-up row from each row on; T where there is none
-    following = np.minimum.accumulate(np.where(ready, row, len(row))[::-1])[::-1]
-    warm = following[start]
+    row, ready = np.arange(len(segment)), np.asarray(np.isfinite(table).all(axis=1))
+    left, jump, wait, following = _gaps(segment, ready)
+    warm = following[np.searchsorted(segment, segment, side="left")]
     if (holes := ~ready & (row > warm)).any():
         raise DataError(
             f"the table of panel `{name}` has a gap at row {int(np.argmax(holes))}, after the "
@@ -254,11 +284,27 @@ def _schedule(
             f"panel `{name}` has {len(row)} rows, of which none is left after the warm-up",
             hint="load more rows, or choose features with a shorter warm-up",
         )
+    return segment, left, jump, wait, int(following[first])
+
+
+def _gaps(segment: Rows, ready: NDArray[np.bool_]) -> tuple[Rows, Rows, Rows, Rows]:
+    """`left`, `jump` and `wait` of `BookMarket`, from nothing but the rows that there are.
+
+    Args:
+        segment: (T,) 0, 1, 2...
+        ready: (T,) whether a row is warmed up.
+
+    Returns:
+        Behind these three the first warmed-up row from each row on; T where there is none.
+    """
+    row = np.arange(len(segment))
+    end = np.searchsorted(segment, segment, side="right") - 1
+    following = np.minimum.accumulate(np.where(ready, row, len(row))[::-1])[::-1]
     after = np.append(following, len(row))[end + 1]
     jump = np.minimum(after, len(row) - 1) - row
     # a segment that never warms up is waited out to the start of the next that does
     wait = np.where(ready, 0, np.minimum(following, len(row) - 1) - row)
-    return segment, end - row, jump, wait, int(following[first])
+    return end - row, jump, wait, following
 
 
 def _inverse(step: float) -> float:

@@ -95,7 +95,7 @@ def _another_book(market: BookMarket, row: int, *, halted: bool) -> BookMarket:
     best = np.maximum(best, 4 * shape[1])[:, None]
     steps = np.cumsum(random.integers(1, 3, (2, *shape)), axis=2)
     bid, ask = (best - steps[0]) * tick, (best + steps[1]) * tick
-    deepest = [float(jnp.max(size)) for size in (market.bid_size, market.ask_size)]
+    deepest = [float(np.asarray(size).max()) for size in (market.bid_size, market.ask_size)]
     sizes = [np.ceil(most * random.uniform(1, 2, shape)) for most in deepest]
     with jax.enable_x64(market.mark.dtype == jnp.float64):
         return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -76,6 +77,29 @@ class Market(eqx.Module):
     def assets(self) -> int:
         """N, the number of assets."""
         return int(self.mark.shape[1])
+
+    def showing(self, table: NDArray[np.float32], columns: Sequence[str]) -> Market:
+        """The same market with another table of observations (T, D) and its D names."""
+        return replace(self, table=jnp.asarray(table, jnp.float32), columns=tuple(columns))
+
+    def of_rows(self, rows: NDArray[np.int64], span: NDArray[np.int64]) -> Market:
+        """A market of copies of some rows, in which no number of another row is left.
+
+        Nothing fills at the last row of a span: that price belongs to the row behind it.
+
+        Args:
+            rows: (S,) rows to copy.
+            span: (S,) number of the span of rows that each belongs to; negative where a row only
+                fills up a shape, so that nothing fills there either.
+        """
+        ends = np.append(np.diff(span) != 0, True) | (span < 0)
+        picked = jax.tree.map(lambda leaf: np.asarray(leaf)[rows] if leaf.ndim else leaf, self)
+        for fills in (picked.bid, picked.ask, picked.tradable):
+            fills[ends] = 0
+        first = jnp.asarray(np.searchsorted(rows, int(self.first)), jnp.int32)
+        with jax.enable_x64(self.mark.dtype == jnp.float64):
+            made: Market = replace(jax.tree.map(jnp.asarray, picked), first=first)
+        return made
 
 
 def build_market(

@@ -1,4 +1,7 @@
-"""The only loop: a policy in an environment, step by step, as one compiled scan.
+"""A policy in an environment, step by step, as one compiled scan.
+
+There are two loops. `rollout` is for training: an episode that ends is reset at once, so that no
+step is lost. `scored_pass` is for scores: it is one episode, and stands still where that ends.
 
 This module also holds the words of the device side that meet in the loop: `Env`, `Policy`,
 `TimeStep`, `Transition` and `Live`.
@@ -135,7 +138,7 @@ class Policy(Protocol):
 
 
 class Transition(NamedTuple):
-    """One step of experience; `rollout` stacks T of them."""
+    """One step of experience; `rollout` and `scored_pass` stack T of them."""
 
     obs: Obs
     action: Action
@@ -165,7 +168,7 @@ def bind(policy: Policy, env: Env, params: Params) -> Act:
 
 
 def start(key: PRNGKeyArray, env: Env, params: Params, policy: Policy) -> Live:
-    """A fresh episode, ready for `rollout`."""
+    """A fresh episode, before its first step."""
     state, step = env.reset(key, params)
     return Live(state, step.obs, policy.initial_carry())
 
@@ -216,15 +219,90 @@ def step_once(
 ) -> tuple[Live, Transition]:
     """One step of one environment, and where it ends an episode the start of the next."""
     act_key, step_key, reset_key = keys
+    following, done = _act_once(act_key, step_key, env, params, act, live, sample=sample)
+    ended = done.terminated | done.truncated
+    fresh = start(reset_key, env, params, policy)
+    following = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, following)
+    return following, done
+
+
+def scored_pass(
+    key: PRNGKeyArray,
+    env: Env,
+    params: Params,
+    policy: Policy,
+    length: int,
+    *,
+    sample: bool = False,
+) -> Transition:
+    """Run `policy` through one fresh episode that is never reset; the caller vmaps over policies.
+
+    A score ends where the account ends. Behind the step that was `terminated` or `truncated`
+    everything stands still: the action is that which does nothing, reward and log probability are
+    0, and the observation, both flags and `info` are as that step left them. Before it, keys are
+    taken as in `rollout`, so that an episode as long as the pass is the same bits in both.
+
+    Args:
+        key: split once for all steps.
+        length: steps, static.
+        sample: draw from the policy's distribution; False = take its mode.
+
+    Returns:
+        The transitions, stacked along a leading T axis.
+    """
+    start_key, key = jax.random.split(key)
+    act = bind(policy, env, params)
+
+    def step(so_far: tuple[Live, Any], keys: Key[Array, "3"]) -> tuple[tuple[Live, Any], Any]:
+        live, over = so_far
+        act_key, step_key, _ = keys
+        following, done = _act_once(act_key, step_key, env, params, act, live, sample=sample)
+        live = jax.tree.map(lambda old, new: jnp.where(over, old, new), live, following)
+        return (live, over | done.terminated | done.truncated), (over, done)
+
+    fresh = (start(start_key, env, params, policy), jnp.asarray(False))
+    _, (over, steps) = jax.lax.scan(step, fresh, jax.random.split(key, (length, 3)))
+    return _stand_still(over, steps, env.action_space(params))
+
+
+def _stand_still(over: Bool[Array, " T"], steps: Transition, space: Space) -> Transition:
+    """`steps` with those behind the end of the episode, where it is `over`, left as it ended."""
+    last = jnp.sum(~over) - 1
+
+    def put(leaf: Array, end: Any) -> Array:
+        return jnp.where(over.reshape(-1, *(1,) * (leaf.ndim - 1)), end, leaf)
+
+    def held(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: put(leaf, leaf[last]), tree)
+
+    idle = space.idle if space.choices else 0
+    return Transition(
+        obs=jax.tree.map(lambda leaf, end: put(leaf, end[last]), steps.obs, steps.next_obs),
+        action=jax.tree.map(lambda leaf: put(leaf, idle), steps.action),
+        log_prob=put(steps.log_prob, 0),
+        reward=put(steps.reward, 0),
+        terminated=held(steps.terminated),
+        truncated=held(steps.truncated),
+        next_obs=held(steps.next_obs),
+        info=held(steps.info),
+    )
+
+
+def _act_once(
+    act_key: PRNGKeyArray,
+    step_key: PRNGKeyArray,
+    env: Env,
+    params: Params,
+    act: Act,
+    live: Live,
+    *,
+    sample: bool,
+) -> tuple[Live, Transition]:
+    """Decide and step once, whether the episode ends with it or not."""
     distribution, carry = act(live.obs, live.carry)
     action, log_prob = _decide(distribution, act_key, sample=sample)
     state, after = env.step(step_key, live.state, action, params)
-    ended = after.terminated | after.truncated
-    fresh = start(reset_key, env, params, policy)
-    following = jax.tree.map(
-        lambda new, old: jnp.where(ended, new, old), fresh, Live(state, after.obs, carry)
-    )
-    return following, Transition(
+    return Live(state, after.obs, carry), Transition(
         obs=live.obs,
         action=action,
         log_prob=log_prob,

@@ -1,4 +1,4 @@
-"""Small stock markets, and one pass of an agent over them."""
+"""Small stock markets, and one pass of an agent of the house over them."""
 
 import equinox as eqx
 import jax
@@ -42,7 +42,7 @@ def play_policy(policy, params, steps):
 
 def play(agent, params, steps=None):
     """Units held after each step of one pass, and the transitions."""
-    policy, log = agent.train(KEY, ENV, params)
+    policy, log = agent.prepare(KEY, ENV, params)
     assert log == {}
     lived = play_policy(policy, params, params.last - params.first if steps is None else steps)
     return np.asarray(lived.info["units"]), lived
@@ -53,16 +53,20 @@ def walk(rows, assets, seed=0, drift=0.0):
     return 50 * np.exp(np.cumsum(random.normal(drift, 0.02, (rows, assets)), axis=0))
 
 
-def eventful(precision="float32"):
+def eventful_panel():
     """24 assets over 118 rows; one lists late, one is halted for a day, one for good."""
     close = walk(118, 24)
     opened = close * np.exp(np.random.default_rng(1).normal(0, 0.01, close.shape))
     close[:90, 3] = opened[:90, 3] = np.nan
     close[95, 5] = opened[95, 5] = np.nan
     close[100:, 7] = opened[100:, 7] = np.nan
+    return panel(close, opened)
+
+
+def eventful(precision="float32", last=117):
+    """The window from row 70 to `last` of these assets, with five columns and a gauge."""
     random = np.random.default_rng(2)
-    held = panel(close, opened)
     table = random.normal(size=(118, 5)).astype(np.float32)
     gauges = {"vix": random.normal(20, 5, 118)}
-    market = build_market(held, table, gauges, first=70, precision=precision)
-    return whole_window(market, 70, 117, cash=1e6, cost=1e-3)
+    market = build_market(eventful_panel(), table, gauges, first=70, precision=precision)
+    return whole_window(market, 70, last, cash=1e6, cost=1e-3)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steelyard.agents import allocation
 from steelyard.agents.allocation import maximum_ratio, minimum_variance, re_estimated
 from steelyard.errors import ConfigError
 
@@ -80,8 +81,8 @@ def first_asset(history):
     return np.append([history[:, 0].sum(), len(history)], np.zeros(history.shape[1] - 2))
 
 
-def prices_and_members(rows=120, assets=4):
-    mark = 100 * np.cumprod(1 + returns(rows, assets), axis=0)
+def prices_and_members(rows=120, assets=4, mean=0.0):
+    mark = 100 * np.cumprod(1 + returns(rows, assets, mean=mean), axis=0)
     return mark, np.ones(mark.shape, bool)
 
 
@@ -129,17 +130,61 @@ def test_a_window_too_close_to_the_start_of_the_data_is_refused_by_name():
     assert "row 60 or later" in e.value.hint
 
 
-def test_a_cap_that_weights_cannot_meet_is_refused():
-    mark, member = prices_and_members()
-    with pytest.raises(ConfigError, match="cannot add up to 1") as e:
-        re_estimated(
+@pytest.mark.parametrize("assets", [3, 4, 7, 19])
+def test_a_cap_that_weights_cannot_meet_is_refused_with_one_that_they_can(assets):
+    mark, member = prices_and_members(assets=assets, mean=0.002)
+
+    def weights_under(cap):
+        return re_estimated(
             mark,
             member,
             (70, 119),
-            lambda history: maximum_ratio(history, 0.05),
-            every=21,
+            lambda history: maximum_ratio(history, cap),
+            every=50,
             lookback=80,
             shortest=60,
-            cap=0.05,
+            cap=cap,
         )
-    assert "raise the cap to 0.25" in e.value.hint
+
+    with pytest.raises(ConfigError, match="cannot add up to 1") as error:
+        weights_under(0.05)
+    typed, _, cap = error.value.hint.rpartition("=")
+    assert typed == "--set mean_variance.cap"
+    weights = weights_under(float(cap))[70]
+    assert weights.sum() == pytest.approx(1)
+    assert weights.max() <= float(cap) + 1e-5
+
+
+def test_without_any_asset_no_cap_is_proposed():
+    mark, member = prices_and_members()
+    with pytest.raises(ConfigError, match="0 assets are observed over the 70 rows") as error:
+        re_estimated(mark, ~member, (70, 119), minimum_variance, every=21, lookback=80, shortest=60)
+    assert "cap" not in error.value.hint
+
+
+# what the solver has answered before
+
+
+def test_the_same_question_is_answered_from_memory_and_another_one_is_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(allocation, "_solved", {})
+    monkeypatch.setattr(
+        allocation, "_solve", lambda returns, *how: asked.append(how) or np.full(4, 0.25)
+    )
+    history = returns(80, 4)
+    minimum_variance(history)[:] = 0.0  # what was handed out is the caller's
+    np.testing.assert_array_equal(minimum_variance(history.copy()), np.full(4, 0.25))
+    assert len(asked) == 1
+    for other in (history + 1e-12, history[1:], history.reshape(160, 2)):
+        minimum_variance(other)
+    minimum_variance(history, 0.5)
+    allocation._mean_risk(history, 1.0, "MAXIMIZE_RATIO")
+    assert len(asked) == 6
+
+
+def test_the_memory_of_the_solver_is_bounded(monkeypatch):
+    monkeypatch.setattr(allocation, "_solved", {})
+    monkeypatch.setattr(allocation, "_solve", lambda returns, *how: np.full(2, 0.5))
+    for seed in range(allocation.MOST_SOLVED + 10):
+        minimum_variance(returns(3, 2, seed))
+    assert len(allocation._solved) == allocation.MOST_SOLVED

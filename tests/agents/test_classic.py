@@ -266,25 +266,26 @@ def test_an_asset_is_active_from_its_listing_and_not_after_an_order_that_could_n
 
 
 def test_an_agent_prepared_elsewhere_is_refused():
-    policy, _ = BuyAndHold().train(KEY, ENV, window(walk(30, 3)))
+    policy, _ = BuyAndHold().prepare(KEY, ENV, window(walk(30, 3)))
     with pytest.raises(ConfigError, match="prepared on a market of shape"):
         play_policy(policy, window(walk(40, 3)), 5)
 
 
 def test_preparing_inside_a_traced_function_is_refused():
     with pytest.raises(ConfigError, match="on the host"):
-        jax.jit(lambda params: EqualWeight().train(KEY, ENV, params)[0])(window(walk(30, 3)))
+        jax.jit(lambda params: EqualWeight().prepare(KEY, ENV, params)[0])(window(walk(30, 3)))
 
 
 def test_the_vector_of_an_observation_is_not_enough():
-    policy, _ = BuyAndHold().train(KEY, ENV, window(walk(30, 3)))
+    policy, _ = BuyAndHold().prepare(KEY, ENV, window(walk(30, 3)))
     with pytest.raises(ContractError, match="not on its vector"):
         policy(jnp.zeros(5), policy.initial_carry())
 
 
-def test_an_environment_without_shares_is_refused():
+@pytest.mark.parametrize("way", ["train", "prepare"])
+def test_an_environment_without_shares_is_refused(way):
     with pytest.raises(ConfigError, match="does not"):
-        EqualWeight().train(KEY, ENV, object())
+        getattr(EqualWeight(), way)(KEY, ENV, object())
 
 
 def test_a_clock_enters_waits_leaves_and_begins_again():

@@ -174,6 +174,39 @@ def fake_members(rng: np.random.Generator, each: int, days: Sequence[str]) -> di
     }
 
 
+def refused(name: str, reason: str, **facts: object) -> AgentScore:
+    """The row of an agent that was not scored."""
+    return AgentScore(name, "classic", (0,), (), note=reason, **facts)  # type: ignore[arg-type]
+
+
+def made_up(
+    name: str,
+    kind: str,
+    windows: Sequence[tuple[str, Floats, Floats, Mapping[str, Estimate]]],
+) -> AgentScore:
+    """A row from (window, account values (T,), traded values (T-1,), metrics), one asset."""
+    scored = []
+    for title, value, traded, metrics in windows:
+        days = np.busday_offset("2021-01-04", np.arange(len(value)), roll="forward")
+        still = np.zeros((len(value), 1))
+        curve = EquityCurve(days, value, 252.0, np.zeros(0))
+        one = Backtest(
+            curve=curve,
+            actions=np.zeros((len(value) - 1, 1), np.float32),
+            units=still,
+            cash=value,
+            traded=traded,
+            costs=0 * traded,
+            weights=still,
+            gated=traded < 0,
+        )
+        tests = () if kind == "index" else (one,)
+        scored.append(
+            WindowScore(title, str(days[0]), str(days[-1]), tests, (curve,), dict(metrics))
+        )
+    return AgentScore(name, kind, (0,), scored)
+
+
 def _centred(noise: Floats) -> Floats:
     return np.asarray(noise - noise[1:].mean())
 

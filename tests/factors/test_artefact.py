@@ -140,8 +140,28 @@ def test_in_sample_rows_are_known_and_refused(kept: Artefact, panel: Panel) -> N
     assert np.flatnonzero(~known)[0] == 1_200
     assert known[:1_200].all()
     kept.require_unseen(panel.timestamps[1_200:])
-    with pytest.raises(ConfigError, match="cannot train an agent on 1 of 301 rows"):
+    with pytest.raises(ConfigError, match="cannot train an agent on 1 of 301 rows") as error:
         kept.require_unseen(panel.timestamps[1_199:])
+    asset, first = panel.assets[0], panel.timestamps[1_199].astype("datetime64[s]")
+    assert f"the first at {first}: the factors of {asset} were fitted" in str(error.value)
+    assert f"begin behind {first}" in error.value.hint
+
+
+@pytest.mark.parametrize("fitted", [(0, 1_499), (1_000, 1_199), (1_100, 1_499), (1_300, 1_400)])
+def test_factors_fitted_at_or_behind_the_first_row_of_agents_are_refused(
+    kept: Artefact, panel: Panel, fitted: tuple[int, int]
+) -> None:
+    """On all rows, up to the first one of agents, across it, and on rows that are tested only."""
+    clock = panel.timestamps.astype("datetime64[ns]")
+    start, end = (str(clock[row]) for row in fitted)
+    facts = {**kept.facts, "train": [start, end], "validate": [end, end], "seen_until": end}
+    other = replace(kept, facts=facts)
+    first = str(clock[1_199].astype("datetime64[s]"))
+    with pytest.raises(ConfigError, match=f"the first at {first}: the factors of coin"):
+        other.require_unseen(panel.timestamps[1_199:1_300])
+    understated = replace(other, facts={**facts, "seen_until": str(clock[0])})
+    with pytest.raises(ConfigError, match="cannot train"):
+        understated.require_unseen(panel.timestamps[1_199:1_300])
 
 
 MINE = [

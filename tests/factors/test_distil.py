@@ -155,6 +155,29 @@ def test_nothing_behind_validation_enters_weights_scales_or_quantiles(
     np.testing.assert_array_equal(found.artefact.values[:1_200], mined.artefact.values[:1_200])
 
 
+def test_a_network_is_fitted_on_rows_that_end_with_validation(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a feature that looks ahead carries anything from behind them into the weights."""
+    seen: list[Lesson] = []
+
+    def noted(lesson: Lesson, *how: object, **more: object) -> object:
+        seen.append(lesson)
+        return distil(lesson, *how, **more)  # type: ignore[arg-type]
+
+    def tomorrow(panel: Panel) -> np.ndarray:
+        ahead = np.minimum(np.arange(len(panel)) + 1, len(panel) - 1)
+        return compute(["imbalance"], panel)["imbalance"][ahead]
+
+    monkeypatch.setattr("steelyard.factors.mine.distil", noted)
+    features = ("imbalance", Feature("tomorrow", tomorrow, "ratio", 0))
+    one, other = (mined_from(p, features=features) for p in (panel, spoiled(panel, 1_200)))
+    assert [len(lesson.inputs) for lesson in seen] == [1_200, 1_200]
+    assert [len(lesson.labels) for lesson in seen] == [1_200, 1_200]
+    for leaf, twin in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_array_equal(leaf, twin)
+
+
 def test_nothing_behind_training_enters_scales_or_quantiles(mined: Mined, panel: Panel) -> None:
     found = mined_from(spoiled(panel, 900))
     assert found.history[0].training == mined.history[0].training

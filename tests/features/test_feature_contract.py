@@ -2,38 +2,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from feature_panels import random_book
 
 from steelyard.errors import ContractError, DataError, MissingDataError, UnknownNameError
 from steelyard.features import compute, feature
 from steelyard.features.check import check_feature
+from steelyard.features.rolling import per_asset
 from steelyard.registry import card, find, members
 from steelyard.types import Feature, Panel
 
 NAMES = sorted(name for name in members("features") if not name.startswith("alpha_"))
 """All but the 101 alphas, which `test_alphas` evaluates together."""
 
-ASSET_NAMES = [name for name in NAMES if find("features", name).scope == "asset"]
 TABLE_2 = {"macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30"}
 TABLE_2 |= {"close_30_sma", "close_60_sma", "vix", "turbulence"}
-
-
-def garbled(panel: Panel, where: np.ndarray, value: float | None = None) -> Panel:
-    random = np.random.default_rng(7)
-    noise = random.uniform(1e-3, 1e6, where.shape) if value is None else value
-    return replace(
-        panel,
-        fields={name: np.where(where, noise, v) for name, v in panel.fields.items()},
-        context={
-            name: np.where(where.all(axis=1), -1e9, series)
-            for name, series in panel.context.items()
-        },
-    )
-
-
-def from_row(panel: Panel, row: int) -> np.ndarray:
-    where = np.zeros((len(panel), len(panel.assets)), dtype=bool)
-    where[row:] = True
-    return where
 
 
 def test_the_ten_features_of_the_papers_table_2_are_in_the_room():
@@ -41,81 +23,19 @@ def test_the_ten_features_of_the_papers_table_2_are_in_the_room():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_feature_keeps_the_contract(name, panel):
-    check_feature(find("features", name), panel)
+def test_every_feature_keeps_the_contract_to_the_last_bit(name, panel):
+    check_feature(find("features", name), panel, exact=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("row", [61, 260, 333, 419])
-def test_garbage_after_a_row_changes_no_bit_up_to_it(name, row, panel):
-    entry = find("features", name)
-    before = entry(panel)[:row]
-    for value in (None, np.nan):
-        after = entry(garbled(panel, from_row(panel, row), value))[:row]
-        np.testing.assert_array_equal(after, before)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("row", [1, 61, 254, 300])
-def test_rows_that_do_not_exist_yet_change_nothing(name, row, panel):
-    entry = find("features", name)
-    np.testing.assert_allclose(entry(panel.rows(0, row)), entry(panel)[:row], rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_warm_up_is_masked_and_ends_where_it_says(name, complete_panel):
-    entry = find("features", name)
-    values = entry(complete_panel)
-    assert np.isnan(values[: entry.warmup]).all()
-    assert np.isfinite(values[entry.warmup :]).all()
-
-
-@pytest.mark.parametrize("name", ASSET_NAMES)
-def test_warm_up_counts_the_observed_rows_of_each_asset(name, gappy_panel):
-    entry = find("features", name)
-    values = entry(gappy_panel)
-    observed = np.isfinite(gappy_panel["close"])
-    age = np.cumsum(observed, axis=0)
-    np.testing.assert_array_equal(np.isfinite(values), observed & (age > entry.warmup))
-
-
-@pytest.mark.parametrize("name", ASSET_NAMES)
-def test_gaps_in_one_asset_change_no_bit_of_the_others(name, complete_panel):
-    entry = find("features", name)
-    where = np.zeros((len(complete_panel), len(complete_panel.assets)), dtype=bool)
-    where[::3, 2] = True
-    for value in (None, np.nan):
-        values = entry(garbled(complete_panel, where, value))
-        others = [0, 1, 3, 4]
-        np.testing.assert_array_equal(values[:, others], entry(complete_panel)[:, others])
-
-
-@pytest.mark.parametrize("name", ASSET_NAMES)
-def test_all_assets_at_once_equal_each_asset_alone(name, panel):
+def test_on_a_random_walk_there_is_a_value_on_every_observed_row_after_the_warm_up(name, panel):
+    """The contract asks for the first value alone: a price that stands still may have none."""
     entry = find("features", name)
     values = entry(panel)
-    for column, asset in enumerate(panel.assets):
-        np.testing.assert_array_equal(entry(panel.select([asset]))[:, 0], values[:, column])
-
-
-@pytest.mark.parametrize("name", ASSET_NAMES)
-def test_an_asset_with_holes_equals_the_same_asset_without_the_missing_rows(name, gappy_panel):
-    entry = find("features", name)
-    for column, asset in enumerate(gappy_panel.assets):
-        kept = np.flatnonzero(np.isfinite(gappy_panel["close"][:, column]))
-        alone = gappy_panel.select([asset])
-        compact = replace(
-            alone,
-            timestamps=alone.timestamps[kept],
-            fields={field: values[kept] for field, values in alone.fields.items()},
-            context={field: values[kept] for field, values in alone.context.items()},
-        )
-        np.testing.assert_array_equal(entry(compact)[:, 0], entry(gappy_panel)[kept, column])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_panel_without_rows_has_no_values(name, complete_panel):
-    assert len(find("features", name)(complete_panel.rows(0, 0))) == 0
+    market = entry.scope == "market"
+    observed = np.ones(len(panel), dtype=bool) if market else np.isfinite(panel["close"])
+    age = np.cumsum(observed, axis=0)
+    np.testing.assert_array_equal(np.isfinite(values), observed & (age > entry.warmup))
 
 
 def plant(function, warmup=0, scope="asset") -> Feature:
@@ -153,6 +73,12 @@ def writing(panel):
     return panel["close"]
 
 
+def of_what_is_observed(panel):
+    if np.isnan(panel["close"]).any():
+        raise ValueError("a price is missing")
+    return panel["close"]
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -171,6 +97,8 @@ def writing(panel):
         (without_days_that_miss_an_asset, "mixes assets.* not observed"),
         (lambda p: p["close"].mean(axis=1), "returned shape"),
         (writing, "writes into the panel"),
+        (lambda p: p["close"] / np.round(p["close"] % 1), "is infinite at row"),
+        (of_what_is_observed, "fails on .*ValueError: a price is missing"),
     ],
 )
 def test_a_planted_breach_of_the_contract_is_caught(function, message, complete_panel):
@@ -180,6 +108,78 @@ def test_a_planted_breach_of_the_contract_is_caught(function, message, complete_
     with pytest.raises(ContractError, match=message) as caught:
         check_feature(plant(function), fresh)
     assert "hint:" in str(caught.value)
+
+
+def since_five_rows(panel):
+    """Return over five rows of the panel, whether the asset was observed on them or not."""
+    values = np.full_like(panel["close"], np.nan)
+    values[5:] = panel["close"][5:] / panel["close"][:-5] - 1.0
+    return values
+
+
+def since_five_observed(panel):
+    return per_asset(lambda close: since_five_rows({"close": close}), panel["close"])
+
+
+def against_the_others(values):
+    return values - np.nanmean(values, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("market", ["complete_panel", "gappy_panel", "book"])
+def test_an_asset_that_counts_rows_on_which_it_was_not_observed_is_caught(market, request):
+    panel = random_book(3) if market == "book" else request.getfixturevalue(market)
+    check_feature(plant(since_five_observed, 5), panel)
+    with pytest.raises(
+        ContractError, match=r"rows that were not observed.* its value of A"
+    ) as error:
+        check_feature(plant(since_five_rows, 5), panel)
+    assert "per_asset" in error.value.hint
+
+
+def test_assets_that_are_compared_count_the_rows_on_which_any_was_observed(complete_panel):
+    def honest(panel):
+        return against_the_others(since_five_observed(panel))
+
+    check_feature(plant(honest, 5, "cross_section"), complete_panel)
+    counting = plant(lambda p: against_the_others(since_five_rows(p)), 5, "cross_section")
+    with pytest.raises(ContractError, match="rows that were not observed"):
+        check_feature(counting, complete_panel)
+
+
+def test_a_gap_of_one_asset_that_moves_another_is_caught(complete_panel):
+    """Neither alone nor beside assets that never trade: only a neighbour with a hole moves it."""
+
+    def moved(panel):
+        seen = np.isfinite(panel["close"])
+        gone = np.maximum.accumulate(seen, axis=0) & ~seen
+        return panel["close"] * (1.0 + gone.any(axis=1, keepdims=True))
+
+    with pytest.raises(ContractError, match="values of B change when the other assets have gaps"):
+        check_feature(plant(moved), complete_panel)
+
+
+def test_a_feature_that_fails_on_fewer_rows_than_its_window_is_caught(complete_panel):
+    """There are such panels: between two gaps of a book."""
+
+    def mean_of_five(close):
+        windows = np.lib.stride_tricks.sliding_window_view(close, 5, axis=0)
+        return np.concatenate([np.full_like(close[:4], np.nan), windows.mean(axis=-1)])
+
+    with pytest.raises(ContractError, match="fails on 0 rows of 5 assets: ValueError: window"):
+        check_feature(plant(lambda p: per_asset(mean_of_five, p["close"]), 4), complete_panel)
+
+
+def test_the_last_digit_is_asked_for_where_it_is_asked_for(complete_panel):
+    honest = plant(lambda p: p["close"] * (1.0 + 1e-14 * len(p)))
+    check_feature(honest, complete_panel)
+    with pytest.raises(ContractError, match="looks ahead"):
+        check_feature(honest, complete_panel, exact=True)
+
+
+def test_segments_are_joined_so_that_windows_fill_up():
+    book = random_book(4)
+    short = replace(book, context={"segment": np.repeat(np.arange(42.0), 10)})
+    check_feature(find("features", "momentum"), short)
 
 
 def test_a_gap_filled_from_the_neighbouring_asset_is_caught():

@@ -6,6 +6,8 @@ means nothing. Row t of every basket here uses rows up to t and nothing else.
 
 from __future__ import annotations
 
+import hashlib
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -20,6 +22,11 @@ Booleans: TypeAlias = NDArray[np.bool_]
 Prices: TypeAlias = Floats | Sequence[float]
 Allocate: TypeAlias = Callable[[Floats], Floats]
 """Simple returns (R, n) -> weights (n,) that are >= 0 and add up to 1."""
+
+MOST_SOLVED = 256
+"""Answers of the solver that are remembered; the oldest one is forgotten first."""
+
+_solved: dict[tuple[bytes, tuple[int, ...], float, str], Floats] = {}
 
 
 def active(mark: Floats, tradable: Booleans) -> Booleans:
@@ -113,28 +120,69 @@ def re_estimated(
             the first estimate.
     """
     first, last = window
-    if first < shortest:
-        raise ConfigError(
-            f"the window of rows {first}..{last} has {first} rows before it; the first estimate "
-            f"needs {shortest}",
-            hint=f"start the window at row {shortest} or later, or load an earlier start",
-        )
+    require_rows(first, shortest, f"the window of rows {first}..{last}")
     weights = np.zeros(mark.shape)
     for row in range(first, last + 1, every):
-        past = slice(max(row - lookback, 0), row + 1)
-        kept = (mark[past] > 0).all(axis=0) & member[row] & (np.ptp(mark[past], axis=0) > 0)
-        if kept.sum() * cap < 1 and row > first:
-            weights[row : row + every] = weights[row - 1]
-            continue
-        if kept.sum() * cap < 1:
-            raise ConfigError(
-                f"at row {row} {kept.sum()} assets are observed over the {row - past.start} rows "
-                f"of the estimate; under a cap of {cap:g} their weights cannot add up to 1",
-                hint=f"raise the cap to {1 / max(kept.sum(), 1):.3g} or more, or add assets",
-            )
-        prices = mark[past][:, kept]
-        weights[row : row + every, kept] = allocate(prices[1:] / prices[:-1] - 1)
+        seen = mark[max(row - lookback, 0) : row + 1]
+        found = estimated(seen, member[row], allocate, cap)
+        if found is None and row == first:
+            raise too_few(seen, member[row], cap)
+        weights[row : row + every] = weights[row - 1] if found is None else found
     return weights
+
+
+def estimated(
+    mark: Floats, member: Booleans, allocate: Allocate, cap: float = 1.0
+) -> Floats | None:
+    """Weights (N,) at the last of some rows; see `re_estimated`.
+
+    Args:
+        mark: (R, N) the rows of the estimate.
+        member: (N,) as from `active`, at the last of them.
+
+    Returns:
+        None where too few assets are left for weights under the cap to add up to 1.
+    """
+    kept = _kept(mark, member)
+    if kept.sum() * cap < 1:
+        return None
+    prices, weights = mark[:, kept], np.zeros(mark.shape[1])
+    weights[kept] = allocate(prices[1:] / prices[:-1] - 1)
+    return weights
+
+
+def require_rows(before: int, shortest: int, what: str) -> None:
+    """Refuse to estimate from fewer rows than there must be.
+
+    Args:
+        before: rows before the first decision.
+        what: whose rows they are, as people call it.
+
+    Raises:
+        ConfigError: there are fewer than `shortest`.
+    """
+    if before < shortest:
+        raise ConfigError(
+            f"{what} has {before} rows before it; the first estimate needs {shortest}",
+            hint=f"start the window at row {shortest} or later, or load an earlier start",
+        )
+
+
+def too_few(mark: Floats, member: Booleans, cap: float) -> ConfigError:
+    """The error of a first estimate for which too few assets are there; see `estimated`."""
+    count, rows = int(_kept(mark, member).sum()), len(mark) - 1
+    enough = math.ceil(100 / count) / 100 if count else 1.0
+    return ConfigError(
+        f"{count} assets are observed over the {rows} rows of the first estimate; under a cap of "
+        f"{cap:g} their weights cannot add up to 1",
+        hint=f"--set mean_variance.cap={enough:g}" if count else "add assets, or start later",
+    )
+
+
+def _kept(mark: Floats, member: Booleans) -> Booleans:
+    """(N,) assets of which an estimate can be made."""
+    kept: Booleans = (mark > 0).all(axis=0) & member & (np.ptp(mark, axis=0) > 0)
+    return kept
 
 
 def minimum_variance(returns: Floats, cap: float = 1.0) -> Floats:
@@ -164,8 +212,23 @@ def maximum_ratio(returns: Floats, cap: float = 1.0) -> Floats:
 
 
 def _mean_risk(returns: Floats, cap: float, objective: str) -> Floats:
+    """The solver's weights; the same question is answered from memory.
+
+    The search for leaks prepares an agent on several futures whose past is the same.
+    """
     if returns.shape[1] == 1:
         return np.ones(1)
+    content = hashlib.sha256(returns.tobytes()).digest()
+    asked = (content, returns.shape, cap, objective)
+    weights = _solved.get(asked)
+    if weights is None:
+        if len(_solved) >= MOST_SOLVED:
+            _solved.pop(next(iter(_solved)), None)
+        weights = _solved[asked] = _solve(returns, cap, objective)
+    return weights.copy()
+
+
+def _solve(returns: Floats, cap: float, objective: str) -> Floats:
     from skfolio import RiskMeasure
     from skfolio.optimization import MeanRisk, ObjectiveFunction
 

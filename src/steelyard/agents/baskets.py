@@ -1,4 +1,8 @@
-"""Policies without networks: one works towards a basket of shares, one draws at random."""
+"""Policies without networks: one works towards a basket of shares, one draws at random.
+
+`BasketPolicy` is the fast path of this package's own agents: it holds arrays of all rows, row t of
+which uses rows up to t. `steelyard.agents.basket_rules` says the same one decision after another.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ class BasketPolicy(eqx.Module):
         """Always raises: the account is read from the stored observation, not from its vector."""
         raise ContractError(
             "an agent without learning decides on the stored observation, not on its vector",
-            hint="use steelyard.rollout.bind(policy, env, params)",
+            hint="use steelyard.rollout.bind(policy, env, params), or the rule that train makes",
         )
 
     def bind(self, env: Env, params: Params) -> Act:
@@ -63,7 +67,7 @@ class BasketPolicy(eqx.Module):
             raise ConfigError(
                 f"the agent was prepared on a market of shape {self.basket.shape} and is asked to "
                 f"trade one of {market.mark.shape}",
-                hint="call train(key, env, params) with the params of the window to trade",
+                hint="call prepare(key, env, params) with the params of the window to trade",
             )
 
         def act(obs: Obs, plan: Plan) -> tuple[Deterministic, Plan]:
@@ -138,8 +142,8 @@ def market_of(env: Env, params: Params) -> Market:
     Raises:
         ConfigError: there is none, or actions are not one number per asset.
     """
-    market = getattr(params, "market", None)
-    if not isinstance(market, Market) or env.action_space(params).shape != (market.assets,):
+    market: Market | None = getattr(params, "market", None)
+    if market is None or env.action_space(params).shape != (market.assets,):
         raise ConfigError(
             f"agents without learning trade shares of many assets; {type(env).__name__} does not",
             hint="use random, hold_cash, buy_and_hold or fixed_time_exit",

@@ -2,64 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeAlias
+from copy import deepcopy
+from typing import Any, get_type_hints
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
+from steelyard.agents.check_answers import blamed, is_stranger, require_agent, require_policy
+from steelyard.agents.check_play import SEED, Played, Player, changed, holder
 from steelyard.errors import ContractError
 from steelyard.lookahead import WORLDS, another_future
-from steelyard.market import Market
-from steelyard.rollout import Env, Params, Policy, Space, bind, rollout, start
+from steelyard.rollout import Env, Params, Policy, bind, start
 
 CUTS = 4  # rows after which the future is replaced
-SEED = 0
 DISTRIBUTION = ("sample", "mode", "log_prob", "entropy", "kl")
-
-Decide: TypeAlias = Callable[[Policy, Params], tuple[Any, Any]]
-"""(policy, params) -> (rows of the decisions or None, actions), stacked along time."""
+MARKETS = get_type_hints(another_future)["market"]
+"""Markets that can be given another future."""
 
 
 def check_agent(agent: Any, env: Env, params: Params, *, steps: int = 64) -> None:
     """Check that an agent keeps the contract of its room on one window.
 
-    * `train(key, env, params)` answers with a policy and a log; the policy has `initial_carry` and
-      is called with a vector, or bound; its memory keeps its shapes and types.
-    * It answers with a distribution whose actions fit the environment's space.
-    * The same key gives the same actions.
+    * An agent that learns has `init`, `advance` and `updates`, of which a run makes its policy. Any
+      other has `train(key, env, params)`, which answers with a policy and a log, or `decide(past)`
+      and is its own policy.
+    * A policy decides by `decide(past)` on the view of the past, or has `initial_carry` and is
+      called with a vector; its memory keeps its shapes and types. A `bind`, which sees the market
+      of a whole window, is left to this package.
+    * Answers fit the environment's space. The same key gives the same policy, and a fresh copy of
+      it the same actions.
     * Where the params hold a market: actions up to row t stay the same, to the last bit, when
-      everything after the close of row t is replaced, at several t. An agent that learns is
-      trained once, and its policy then acts in the changed market. An agent with `learns = False`
-      is prepared on the changed market anew, because it is prepared on the window that it trades.
+      everything after the close of row t is replaced, at several t.
+    * What is learned on `params` stays the same, to the last bit, when everything behind its last
+      row is replaced.
+
+    An agent of somebody's own that does not learn is trained on a market that ends in the middle
+    of the window, and decides from there on. One of this package is prepared on the whole window,
+    and anew in every other future.
 
     Args:
-        agent: anything with `train`.
+        agent: with `learns = False`, or one that learns.
         env, params: a window; an agent that learns is trained on it too.
         steps: decisions that are compared; the window is not left.
 
     Raises:
         ContractError: the first part of the contract that is broken, with a hint.
     """
-    name = type(agent).__name__
     with jax.enable_x64(_is_double(params)):
-        policy = _train(agent, name, env, params)
-        _check_answer(policy, name, env, params)
-        decide = _decider(env, steps)
-        rows, actions = decide(policy, params)
-        _check_actions(actions, name, env.action_space(params))
-        again = decide(_train(agent, name, env, params), params)[1]
-        if not np.array_equal(actions, again):
+        _Trial(agent, env, params, steps).check()
+
+
+class _Trial:
+    """One agent on one window."""
+
+    def __init__(self, agent: Any, env: Env, params: Params, steps: int) -> None:
+        self._agent, self._env, self._name = agent, env, type(agent).__name__
+        require_agent(agent, self._name)
+        self._learns = bool(getattr(agent, "learns", True))
+        self._prepared = not (self._learns or is_stranger(agent)) and hasattr(agent, "prepare")
+        self._lesson = self._window = params
+        if not (self._learns or self._prepared) and hasattr(agent, "train"):
+            self._lesson, self._window = _parted(params)
+        self._program = eqx.filter_jit(self._taught)
+        self._play = Player(self._name, env, steps)
+
+    def check(self) -> None:
+        """All of it; see `check_agent`."""
+        policy = self._policy(self._lesson)
+        require_policy(policy, self._name)
+        if not callable(getattr(policy, "decide", None)):
+            self._check_answer(policy)
+        played = self._play(policy, self._window)
+        again = self._play(self._policy(self._lesson), self._window)
+        if not np.array_equal(played.actions, again.actions):
             raise ContractError(
-                f"agent `{name}` acts differently when it is trained with the same key again",
+                f"agent `{self._name}` acts differently when it is trained with the same key again",
                 hint="take all randomness from the key, by jax.random",
             )
-        if isinstance(getattr(params, "market", None), Market) and rows is not None:
-            _check_causal(agent, name, env, params, policy, decide, (rows, actions))
+        if isinstance(getattr(self._window, "market", None), MARKETS):
+            if self._learns:
+                self._check_lesson(policy, played)
+            if played.rows is not None:
+                self._check_causal(policy, played)
+
+    def _policy(self, params: Params) -> Any:
+        """The policy that comes of some params, always with the same key."""
+        with blamed(self._name, "in training"):
+            key = jax.random.key(SEED)
+            if self._learns:
+                return self._learned(key, params)
+            if self._prepared:
+                answer = self._agent.prepare(key, self._env, params)
+                return _pair(answer, self._name, "prepare")[0]
+            if callable(getattr(self._agent, "train", None)):
+                answer = self._agent.train(key, self._env, params)
+                return _pair(answer, self._name, "train")[0]
+            return deepcopy(self._agent)
+
+    def _learned(self, key: Any, params: Params) -> Any:
+        """The policy of a whole training, in one program and vectorised, as a run makes it."""
+        policy = jax.tree.map(
+            lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, self._program(key[None], params)
+        )
+        combine = getattr(self._agent, "combine", None)
+        return policy if combine is None else combine(policy)
+
+    def _taught(self, keys: Any, params: Params) -> Any:
+        """Policies of some keys, stacked."""
+
+        def update(state: Any, _: None) -> Any:
+            return _pair(self._agent.advance(state, self._env, params), self._name, "advance")
+
+        def one(key: Any) -> Any:
+            state = self._agent.init(key, self._env, params)
+            state, _ = jax.lax.scan(update, state, None, length=self._agent.updates)
+            if not hasattr(state, "policy"):
+                raise ContractError(
+                    f"agent `{self._name}` learns in a {type(state).__name__} without a policy",
+                    hint="class State(NamedTuple): policy: Any; ...",
+                )
+            return state.policy
+
+        return eqx.filter_vmap(one)(keys)
+
+    def _check_answer(self, policy: Policy) -> None:
+        """One answer of the policy, by shapes alone where it computes in JAX."""
+        missing: list[str] = []
+
+        def answer(key: Any) -> Any:
+            live = start(key, self._env, self._window, policy)
+            distribution, carry = bind(policy, self._env, self._window)(live.obs, live.carry)
+            missing[:] = [part for part in DISTRIBUTION if not hasattr(distribution, part)]
+            return live.carry, carry, () if missing else distribution.mode()
+
+        key, before, after = jax.random.key(SEED), None, None
+        with blamed(self._name, "at step 0"):
+            try:
+                before, after, action = jax.eval_shape(answer, key)
+            except jax.errors.JAXTypeError:
+                action = answer(key)[2]
+        if missing:
+            raise ContractError(
+                f"agent `{self._name}` answers with a distribution without {', '.join(missing)}",
+                hint="see steelyard.agents.distributions.Normal",
+            )
+        if _shapes(before) != _shapes(after):
+            raise ContractError(
+                f"agent `{self._name}`: its memory changes from {before} to {after} in a step",
+                hint="return a carry of the shapes and types of initial_carry()",
+            )
+        wanted = self._env.action_space(self._window).shape
+        if np.shape(action) != wanted:
+            raise ContractError(
+                f"agent `{self._name}` answers with actions of shape {np.shape(action)}, not "
+                f"{wanted}",
+                hint="size the policy by env.action_space(params)",
+            )
+
+    def _check_lesson(self, policy: Any, played: Played) -> None:
+        """What is learned must not move with what comes after the last row of the lesson."""
+        last = int(getattr(holder(self._lesson), "last", self._lesson.market.rows - 1))
+        for world in WORLDS:
+            market = another_future(self._lesson.market, last, world)
+            there = self._policy(changed(self._lesson, market=market))
+            actions = self._play(there, self._window).actions
+            if _numbers(there) != _numbers(policy) or not np.array_equal(actions, played.actions):
+                raise ContractError(
+                    f"agent `{self._name}` looks ahead: what it learns changes with what comes "
+                    f"after row {last}, the last one that it may learn from ({world})",
+                    hint="learn from rows params.first to params.last: no mark[-1], and no scale "
+                    "of all rows",
+                )
+
+    def _check_causal(self, policy: Any, played: Played) -> None:
+        """Actions up to row t must not move with what comes after t."""
+        rows, actions = played.rows, played.actions
+        assert rows is not None
+        for step in np.unique(np.linspace(0, len(rows) - 1, CUTS + 1)[:-1].astype(int)).tolist():
+            row = int(rows[step])
+            known = np.cumprod(rows <= row).sum()  # up to where the episode passes row
+            for world in WORLDS:
+                market = another_future(self._window.market, row, world)
+                window = changed(self._window, market=market)
+                there = self._policy(window) if self._prepared else policy
+                others = self._play(there, window).actions
+                most = min(known, len(others))
+                same = (actions[:most] == others[:most]).reshape(most, -1).all(axis=1)
+                if not same.all():
+                    raise ContractError(
+                        f"agent `{self._name}` looks ahead: its action at row "
+                        f"{int(rows[int(np.argmin(same))])} changes with what comes after the "
+                        f"close of row {row} ({world})",
+                        hint="at row t use marks, table and gauges up to t, and fills before t",
+                    )
 
 
 def _is_double(params: Params) -> bool:
@@ -68,116 +205,36 @@ def _is_double(params: Params) -> bool:
     return any(getattr(leaf, "dtype", None) == jnp.float64 for leaf in leaves)
 
 
-def _train(agent: Any, name: str, env: Env, params: Params) -> Policy:
-    """The policy of a training, after a look at what came back."""
-    if not callable(getattr(agent, "train", None)):
-        raise ContractError(
-            f"agent `{name}` has no method train",
-            hint="def train(self, key, env, params): return policy, log",
-        )
-    answer = agent.train(jax.random.key(SEED), env, params)
-    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
-        raise ContractError(
-            f"agent `{name}`: train returned {type(answer).__name__}, not a policy and a log",
-            hint="return policy, log with a dict of one array per logged number",
-        )
-    policy: Policy = answer[0]
-    if not callable(getattr(policy, "initial_carry", None)) or not callable(policy):
-        raise ContractError(
-            f"agent `{name}`: its policy has no initial_carry, or cannot be called",
-            hint="def initial_carry(self): return None; def __call__(self, vector, carry): ...",
-        )
-    return policy
+def _parted(params: Params) -> tuple[Params, Params]:
+    """The first half of a window on a market that ends with it, and the second half."""
+    market = getattr(params, "market", None)
+    if not isinstance(market, MARKETS) or not hasattr(holder(params), "first"):
+        return params, params
+    middle = (int(holder(params).first) + int(holder(params).last)) // 2
+    rows = np.arange(middle + 1)
+    lesson = changed(params, market=market.of_rows(rows, np.zeros_like(rows)), last=middle)
+    return lesson, changed(params, first=middle)
 
 
-def _check_answer(policy: Policy, name: str, env: Env, params: Params) -> None:
-    """One answer of the policy, by shapes alone."""
-    missing: list[str] = []
-
-    def answer(key: Any) -> Any:
-        live = start(key, env, params, policy)
-        distribution, carry = bind(policy, env, params)(live.obs, live.carry)
-        missing.extend(part for part in DISTRIBUTION if not hasattr(distribution, part))
-        return live.carry, carry, () if missing else distribution.mode()
-
-    before, after, action = jax.eval_shape(answer, jax.random.key(SEED))
-    if missing:
-        raise ContractError(
-            f"agent `{name}` answers with a distribution without {', '.join(missing)}",
-            hint="see steelyard.agents.distributions.Normal",
-        )
-    if _shapes(before) != _shapes(after):
-        raise ContractError(
-            f"agent `{name}`: its memory changes from {before} to {after} in a step",
-            hint="return a carry of the shapes and types of initial_carry()",
-        )
-    wanted = env.action_space(params).shape
-    if action.shape != wanted:
-        raise ContractError(
-            f"agent `{name}` answers with actions of shape {action.shape}, not {wanted}",
-            hint="size the policy by env.action_space(params)",
-        )
+def _pair(answer: Any, name: str, method: str) -> tuple[Any, dict[str, Any]]:
+    """What a method of an agent answers with: a policy or a state, and a log."""
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict):
+        return answer
+    made = "state" if method == "advance" else "policy"
+    raise ContractError(
+        f"agent `{name}`: {method} returned {type(answer).__name__}, not a {made} and a log",
+        hint=f"return {made}, log with a dict of one array per logged number",
+    )
 
 
 def _shapes(tree: Any) -> tuple[Any, list[Any]]:
     leaves, structure = jax.tree.flatten(tree)
-    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+    return structure, [(np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves]
 
 
-def _decider(env: Env, steps: int) -> Decide:
-    """Play a policy for `steps` decisions; one program for all markets of one shape."""
-
-    @eqx.filter_jit
-    def play(policy: Policy, params: Params) -> tuple[Any, Any]:
-        _, lived = rollout(jax.random.key(SEED), env, params, policy, steps, sample=False)
-        return getattr(lived.obs, "row", None), lived.action
-
-    def decide(policy: Policy, params: Params) -> tuple[Any, Any]:
-        rows, actions = play(policy, params)
-        return None if rows is None else np.asarray(rows), np.asarray(actions)
-
-    return decide
-
-
-def _check_actions(actions: NDArray[Any], name: str, space: Space) -> None:
-    """All actions must be numbers, or choices that exist."""
-    if not np.isfinite(actions).all():
-        raise ContractError(
-            f"agent `{name}` answers with an action that is not a number",
-            hint="check the inputs of the policy for NaN, and its divisions for 0",
-        )
-    if space.choices and not ((actions >= 0) & (actions < space.choices)).all():
-        raise ContractError(
-            f"agent `{name}` chooses {actions.min()}..{actions.max()} of {space.choices} choices",
-            hint="number the choices from 0",
-        )
-
-
-def _check_causal(
-    agent: Any,
-    name: str,
-    env: Env,
-    params: Params,
-    policy: Policy,
-    decide: Decide,
-    played: tuple[NDArray[Any], NDArray[Any]],
-) -> None:
-    """Actions up to row t must not move with what comes after t."""
-    rows, actions = played
-    learns = getattr(agent, "learns", True)
-    for step in np.unique(np.linspace(0, len(rows) - 1, CUTS + 1)[:-1].astype(int)).tolist():
-        row = int(rows[step])
-        known = np.cumprod(rows <= row).sum()  # up to where the episode passes row
-        for world in WORLDS:
-            market = another_future(params.market, row, world)
-            changed = replace(params, market=market)
-            there = policy if learns else _train(agent, name, env, changed)
-            others = decide(there, changed)[1]
-            same = (actions == others).reshape(len(rows), -1).all(axis=1)
-            if not same[:known].all():
-                first = int(rows[int(np.argmin(same))])
-                raise ContractError(
-                    f"agent `{name}` looks ahead: its action at row {first} changes with what "
-                    f"comes after the close of row {row} ({world})",
-                    hint="at row t use marks, table and gauges up to t, and fills before t",
-                )
+def _numbers(policy: Any) -> list[bytes]:
+    """Every number of a policy, to the last bit."""
+    leaves = [leaf for leaf in jax.tree.leaves(policy) if eqx.is_array(leaf)]
+    keys = [jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
+    plain = [jax.random.key_data(one) if key else one for one, key in zip(leaves, keys)]
+    return [np.asarray(one).tobytes() for one in plain]

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from steelyard.agents.distributions import Deterministic, Normal
 from steelyard.agents.vectors import WholeVectors
-from steelyard.rollout import Env, Obs, Params, bind, rollout
+from steelyard.rollout import Env, Obs, Params, bind, scored_pass
 
 SAMPLES = 16
 """Observations of a minibatch on which a gradient step measures the divergence from rivals. The
@@ -188,7 +188,7 @@ def measure(
 
 
 def _play(key: PRNGKeyArray, env: Env, params: Params, policy: Any, steps: int) -> Pass:
-    _, lived = rollout(key, env, params, policy, steps, sample=False)
+    lived = scored_pass(key, env, params, policy, steps)
     ended = lived.terminated | lived.truncated
     lives = jnp.cumsum(ended) - ended == 0
     decided: Any = lived.info.get("order", lived.action)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from steelyard.agents.distributions import Deterministic
 from steelyard.agents.ensemble import Combination
@@ -20,7 +20,7 @@ from steelyard.agents.ppo import PPO
 from steelyard.agents.vectors import WholeVectors
 from steelyard.agents.views import Masked
 from steelyard.errors import ConfigError, ContractError
-from steelyard.ledger import Account
+from steelyard.ledger import Account, equity
 from steelyard.registry import member
 from steelyard.rollout import Act, Carry, Env, Obs, Params, bind
 
@@ -48,7 +48,8 @@ class PPOSwitch(Combination):
     period d of `periods` for which the sum of w[t] - w[t-d] over the experts is largest, as
     published: longer periods are favoured where accounts grow. The first `follow` rows go to the
     first expert. Each expert's account trades its own mode of actions, is stepped for a bar once
-    that bar has closed, and starts with the capital of the environment.
+    that bar has closed, and starts with the capital of the environment. One that is ruined
+    stays as it is; its expert is only chosen where all are ruined.
 
     The task needs the features `price_max_6`, `price_min_6`, `price_mean_6` and `price_ema_6`.
 
@@ -190,6 +191,7 @@ class SwitchPolicy(eqx.Module):
         base = jnp.where(carry.age > 0, carry.base, worth)
         score = self.momentum * (worth - past[-1 - LAG]) / LAG
         score += (1 - self.momentum) * (worth - base)
+        score = jnp.where(worth > 0, score, -jnp.inf)  # whoever is ruined loses nothing more
         gains = jnp.stack([jnp.sum(worth - past[-1 - d]) for d in self.periods])
         period = jnp.asarray(self.periods, jnp.int32)[jnp.argmax(gains)]
         switched = (carry.age >= self.follow) & (carry.wait == 0)
@@ -227,28 +229,37 @@ def _own_accounts(
     """The experts' accounts at the close of this row, and their values in starting capitals.
 
     What each decided on the row before fills and is valued by `env.step`, for the bar that has
-    just closed. At the start everybody has what a reset gives.
+    just closed. At the start everybody has what a reset gives. A ruined account is not stepped
+    again: to the end it is worth what it was at its ruin.
     """
     key = jax.random.key(0)  # a market's history is no matter of chance
     fresh, first = env.reset(key, params)
-    if not {"account", "row", "steps"} <= set(getattr(fresh, "_fields", ())):
+    if not {"account", "value", "row", "steps"} <= set(getattr(fresh, "_fields", ())):
         raise ConfigError(
             f"experts trade accounts of their own, which {type(env).__name__} does not show",
             hint="use the environment `stock`",
         )
-    money, begun = fresh.account.cash.dtype, carry.age > 0
+    money, row = fresh.account.cash.dtype, obs.row - 1
 
-    def one(cash: Any, units: Any, action: Any) -> tuple[Account, Any]:
+    def one(cash: Any, units: Any, action: Any, worth: Any) -> tuple[Account, Any]:
         held = Account(cash.astype(money), units.astype(money))
-        before = fresh._replace(account=held, row=obs.row - 1, steps=carry.age - 1)
-        state, step = env.step(key, before, action, params)
-        account = jax.tree.map(
-            lambda after, start: jnp.where(begun, after, start), state.account, fresh.account
-        )
-        return account, jnp.where(begun, step.info["value"], first.info["value"])
+        value = equity(held, params.market.mark[row])
+        before = fresh._replace(account=held, value=value, row=row, steps=carry.age - 1)
+        after, step = env.step(key, before, action, params)
+        lived = (after.account, (step.info["value"] / first.info["value"]).astype(jnp.float32))
+        stepped = _where(worth > 0, lived, (held, worth))
+        told: tuple[Account, Any]
+        told = _where(carry.age > 0, stepped, (fresh.account, jnp.ones_like(worth)))
+        return told
 
-    account, value = jax.vmap(one)(carry.cash, carry.units, carry.action)
-    return account, (value / first.info["value"]).astype(jnp.float32)
+    accounts: tuple[Account, Float[Array, " K"]]
+    accounts = jax.vmap(one)(carry.cash, carry.units, carry.action, carry.worth[-1])
+    return accounts
+
+
+def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
+    """One of two trees of arrays."""
+    return jax.tree.map(lambda one, other: jnp.where(condition, one, other), yes, no)
 
 
 def _all_in(action: Float[Array, " N"], switched: Any) -> Float[Array, " N"]:

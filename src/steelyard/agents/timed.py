@@ -113,6 +113,12 @@ class FixedTimeExit(eqx.Module):
         column = None if not self.signal else self._column(env, params)
         return Timed(env.action_space(params), self.hold, column), {}
 
+    def prepare(
+        self, key: PRNGKeyArray, env: Env, params: Params
+    ) -> tuple[Policy, dict[str, Array]]:
+        """The same clock: it needs nothing of the rows that are traded."""
+        return self.train(key, env, params)
+
     def _column(self, env: Env, params: Params) -> int:
         names: tuple[str, ...] = getattr(getattr(params, "market", None), "columns", ())
         if self.signal not in names:

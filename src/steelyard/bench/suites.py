@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from steelyard.bench.door_cases import DOORS
 from steelyard.bench.gauges import Alphas, FirstUpdate, Help, Memory
 from steelyard.bench.growth_cases import GROWTH
+from steelyard.bench.hunting import Hunt
 from steelyard.bench.orderbook_cases import ORDERBOOK
 from steelyard.bench.protocol import Duel, Side
 from steelyard.bench.ratio_cases import RATIOS
@@ -31,12 +32,13 @@ SUITES: Mapping[str, str] = {
     "ledger": "the exact ledger against float32 money",
     "memory": "peak memory of a rollout against the size of its observations",
     "start": "seconds to the first trained update, and to --help",
+    "leaks": "what the search for leaks adds to a run; ten minutes, only when named",
     "ratios": "what CI watches: quick ratios against fixed programs and accepted ones",
     "returns": "returns on CartPole and Pendulum over ten seeds; about an hour, only when named",
 }
 """Name -> what it measures."""
 
-ONLY_NAMED = frozenset({"ratios", "returns"})
+ONLY_NAMED = frozenset({"leaks", "ratios", "returns"})
 """Suites that run only where they are named."""
 
 LIBRARIES = ("sb3",)
@@ -134,6 +136,7 @@ CASES: tuple[Case, ...] = (
         imports=False,
     ),
     Help("start", "steelyard --help", bar=0.5),
+    Hunt("leaks", "stock-dow30, PPO at its default budget", bar=1.3),
     *RATIOS,
     *RETURNS,
 )

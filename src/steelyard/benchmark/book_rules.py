@@ -91,26 +91,33 @@ class BookRules:
         """The environment, the same for training and scoring."""
         return OrderBookEnv()
 
-    def build(
-        self, panel: Panel, table: FeatureTable, warmup: int, precision: Precision
-    ) -> BookMarket:
-        """The market of all rows; in each segment features are warmed up after `warmup` rows.
-
-        The level of the price is not observed: what it was in the training rows of a few hours or
-        days says nothing about the next ones.
-        """
-        shown = [n for n, name in enumerate(table.columns) if not name.startswith("log_close/")]
-        values = table.values[:, shown].astype(np.float32)
-        values[age(segment_of(panel)) < warmup] = np.nan
-        return build_book(
+    def build(self, panel: Panel, warmup: int, precision: Precision) -> BookMarket:
+        """The market of all rows without observations; see `warm` for those that are waited for."""
+        waits = np.where(self.warm(panel, warmup), np.float32(0), np.float32(np.nan))
+        market = build_book(
             panel,
-            values,
+            waits[:, None],
             levels=self.levels,
             tick=self.tick,
             lot=self.lot,
             precision=precision,
-            columns=[table.columns[n] for n in shown],
         )
+        return market.showing(np.zeros((len(panel), 0), np.float32), ())
+
+    def warm(self, panel: Panel, warmup: int) -> NDArray[np.bool_]:
+        """(T,) rows behind the first `warmup` rows of their segment."""
+        return np.asarray(age(segment_of(panel)) >= warmup)
+
+    def shown(self, table: FeatureTable, warm: NDArray[np.bool_]) -> FeatureTable:
+        """What agents observe: every feature but the level of the price; 0 where not warmed up.
+
+        What the level was in the training rows of a few hours or days says nothing about the next
+        ones.
+        """
+        shown = [n for n, name in enumerate(table.columns) if not name.startswith("log_close/")]
+        values = np.where(warm[:, None], table.values[:, shown], np.float32(0))
+        names = tuple(table.columns[n] for n in shown)
+        return FeatureTable(values, table.observed[:, shown], names)
 
     def params(
         self, market: Any, cash: float, first: Any, last: Any, episode: int | None = None

@@ -72,6 +72,11 @@ class Earlier:
         """The training log of a seed; empty where none was kept."""
         return self._logs.get((name, seed), {})
 
+    def searched(self, name: str) -> Facts:
+        """How an agent ran, and what the search for leaks did, when its passes were recorded."""
+        row = self._rows[name]
+        return {"isolation": row.get("isolation", ""), "hunt": row.get("hunt", {})}
+
     def ensemble(self, name: str) -> Facts:
         """What the bundle says of an ensemble's members."""
         found: Facts = self._rows[name].get("ensemble", {})

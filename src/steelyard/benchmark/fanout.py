@@ -23,6 +23,7 @@ from steelyard.benchmark.scoring import versions
 from steelyard.benchmark.venue import Venue
 from steelyard.errors import ConfigError, SteelyardError, TrainingError, WorkerError
 from steelyard.evaluation.checkpoints import Checkpoints
+from steelyard.isolation.answers import strangers_in
 from steelyard.types import Facts
 
 
@@ -97,8 +98,8 @@ def plan(
     trainer, jobs = Trainer(venue, checkpoints=checkpoints), dict[tuple[Any, ...], Job]()
     windows = venue.task.windows if venue.task.rolling else venue.task.windows[:1]
     for number, (name, agent) in enumerate(members):
-        if not getattr(agent, "learns", True):
-            continue
+        if not getattr(agent, "learns", True) or strangers_in(agent):
+            continue  # somebody's own agent is trained in a process of its own
         known = identity(learner_of(agent))
         wanted = earlier.missing(name, agent, seeds) if earlier else list(seeds)
         for window in windows if wanted else ():

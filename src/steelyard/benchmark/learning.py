@@ -18,7 +18,7 @@ import numpy as np
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import identity, name_of
 from steelyard.benchmark.joining import in_line, seeds_of, together
-from steelyard.benchmark.members import (
+from steelyard.evaluation.members import (
     combine_rounds,
     diversity_of,
     diversity_of_rounds,
@@ -77,7 +77,7 @@ class Trainer:
         if self._venue.task.rolling is None:
             key = (name, identity(agent), *map(str, seeds))
             if key not in self._learned:
-                self._learned[key] = self._learn_once(name, agent, seeds)
+                self._learned[key] = self._learn_once(name, agent, seeds, window)
             return self._learned[key]
         return self._learn_rolling(name, agent, seeds, window)
 
@@ -115,13 +115,12 @@ class Trainer:
             self._rounds[window.name] = roll(self._venue, window)
         return self._rounds[window.name]
 
-    def _learn_once(self, name: str, agent: Any, seeds: Sequence[int]) -> Learned:
+    def _learn_once(self, name: str, agent: Any, seeds: Sequence[int], window: Window) -> Learned:
         """Train before the test; members of an ensemble are weighed on the validation rows."""
         if not _combines(agent):
             trained = self._fit(name, agent, seeds, self._venue.training, ONCE)
             return Learned(trained.policies, trained.logs, note=_unfinished(agent, trained))
-        window = self._venue.task.windows[0]
-        members = self._members_of(name, agent, seeds, window, self._validation())
+        members = self._members_of(name, agent, seeds, window)
         made = [
             agent.combine(groups, None if sharpe is None else jnp.asarray(sharpe))
             for groups, sharpe in zip(members.groups, members.sharpe, strict=True)
@@ -140,7 +139,7 @@ class Trainer:
             made = trained.policies
             facts: Facts = {}
         else:
-            members = self._members_of(name, agent, seeds, window, rounds.validate)
+            members = self._members_of(name, agent, seeds, window, rounds)
             trained = members.trained
             made = [
                 combine_rounds(agent, groups, jnp.asarray(sharpe))
@@ -155,7 +154,7 @@ class Trainer:
         agent: Any,
         seeds: Sequence[int],
         window: Window,
-        validate: Params | None,
+        rounds: Rounds | None = None,
     ) -> _Members:
         """The members of an ensemble: trained, validated, and trained once more where asked for."""
         first, *more = self.phases(agent, window)
@@ -165,6 +164,7 @@ class Trainer:
         told, windows = f"members of {name}", first != ONCE
         trained = self.train(told, agent, seeds, window, first)
         sharpe: list[Floats | None] = [None] * len(seeds)
+        validate = self._venue.validation() if rounds is None else rounds.validate
         if validate is not None:
             env, cash = self._venue.env, self._venue.task.cash
             sharpe = [
@@ -241,29 +241,11 @@ class Trainer:
             tell(number + 1, count)
         return in_line(rounds)
 
-    def _validation(self) -> Params | None:
-        """One pass over the validation rows, as the training rows taught to see them."""
-        venue = self._venue
-        if venue.task.validate is None:
-            return None
-        first, last = venue.span(venue.task.validate)
-        return venue.params(venue.training.market, first, last)
-
     def _facts(
         self, agent: Any, members: _Members, made: Any, rounds: Rounds | None = None
     ) -> Facts:
-        """What a report shows of the first seed's members."""
-        venue, groups = self._venue, members.groups[0]
-        clock = venue.panel.timestamps
-        if rounds is None:
-            first, last = venue.span(venue.task.windows[0])
-            days = [first]
-            params = venue.params(venue.training.market, first, last)
-            apart = diversity_of(agent, groups, venue.env, params, int(params.length))
-        else:
-            days = [one.trade[0] for one in rounds.rows]
-            longest = int(np.max(rounds.trade.length))
-            apart = diversity_of_rounds(agent, groups, venue.env, rounds.trade, longest)
+        """What a report shows of the first seed's members; nothing is left to be trained."""
+        days, apart = self._diversity(agent, members.groups[0], rounds)
         facts = {
             "members": [
                 f"{name_of(one)} {number + 1}"
@@ -271,13 +253,33 @@ class Trainer:
                 for number in range(count)
             ],
             "seed": members.seeds[0],
-            **{name: np.asarray(value).tolist() for name, value in apart._asdict().items()},
+            **{name: np.asarray(value).tolist() for name, value in apart.items()},
         }
         weights = getattr(made, "weights", None)
         if weights is not None:
+            clock = self._venue.panel.timestamps
             facts["dates"] = [str(clock[day].astype("datetime64[D]")) for day in days]
             facts["weights"] = np.atleast_2d(np.asarray(weights, np.float64)).tolist()
         return facts
+
+    def _diversity(
+        self, agent: Any, groups: Any, rounds: Rounds | None
+    ) -> tuple[list[int], Mapping[str, Any]]:
+        """The first row of each window that is traded, and how far the members are apart there.
+
+        Both are empty where the venue has no rows to trade.
+        """
+        venue = self._venue
+        if rounds is not None:
+            longest = int(np.max(rounds.trade.length))
+            apart = diversity_of_rounds(agent, groups, venue.env, rounds.trade, longest)
+            return [one.trade[0] for one in rounds.rows], apart._asdict()
+        if not venue.task.windows:
+            return [], {}
+        window = venue.task.windows[0]
+        params = venue.passing(window)
+        apart = diversity_of(agent, groups, venue.env, params, int(params.length))
+        return [venue.span(window)[0]], apart._asdict()
 
 
 @dataclass(frozen=True)

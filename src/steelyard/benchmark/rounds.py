@@ -1,16 +1,15 @@
 """The rolling windows of a task as arrays: one environment setting per window, stacked.
 
-Every round sees observations scaled on its own training rows, and a market that ends where its
-rows end, so that all rounds of a task train in one program.
+Every round sees observations scaled on its own training rows, and learns from a market of its own
+rows alone, so that all rounds of a task train in one program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,15 +25,13 @@ from steelyard.rollout import Params
 
 @dataclass(frozen=True)
 class Rounds:
-    """The rounds of one test window.
+    """The rounds of one test window; what is traded is only made when it is asked for.
 
     Attributes:
         rows: of each of the R rounds.
-        learn, validate, again, trade: params of each phase; every leaf has a leading axis R. In
-            `learn` and `again` episodes have the task's length, in the others they are one pass.
-            `again` is None where the task does not train twice.
-        window: one pass over the whole window on the exact ledger; each row is scaled as the round
-            that trades it has learned to see it.
+        learn, validate, again: params of each phase; every leaf has a leading axis R. In `learn`
+            and `again` episodes have the task's length, `validate` is one pass. `again` is None
+            where the task does not train twice.
         starts: (R,) first row that each round trades.
     """
 
@@ -42,13 +39,28 @@ class Rounds:
     learn: Params
     validate: Params
     again: Params | None
-    trade: Params
-    window: Params
     starts: Int[Array, " R"]
+    _venue: Venue = field(repr=False)
+    _scalers: Sequence[Scaler] = field(repr=False)
+
+    @cached_property
+    def trade(self) -> Params:
+        """One pass over the rows that each round trades, in float32; a leading axis R."""
+        return _stacked(self._venue, [one.trade for one in self.rows], self._scalers)
+
+    @cached_property
+    def window(self) -> Params:
+        """One pass over the whole window on the exact ledger.
+
+        Each row is scaled as the round that trades it has learned to see it.
+        """
+        traded = [one.trade for one in self.rows]
+        market = self._venue.exact_as(list(zip(traded, self._scalers, strict=True)))
+        return self._venue.params(market, traded[0][0], traded[-1][1])
 
 
 def roll(venue: Venue, window: Window) -> Rounds:
-    """Cut the rounds of `window` out of a task's market.
+    """Cut the rounds of `window` out of a task's rows.
 
     Raises:
         ConfigError: the task has no rolling windows.
@@ -59,18 +71,18 @@ def roll(venue: Venue, window: Window) -> Rounds:
         raise ConfigError(f"task {task.name} has no rolling windows", hint="Task(rolling=...)")
     first, last = venue.span(window)
     begin = venue.panel.span(task.train.start, task.train.end)[0]
-    rounds = task.rolling.rounds(first, last, max(begin, venue.columns.warmup))
-    seen = _scalers(venue, [one.learn for one in rounds])
-    final = _scalers(venue, [one.again for one in rounds]) if task.rolling.retrain else seen
+    rounds = task.rolling.rounds(first, last, max(begin, venue.rows.warmup))
     learn, again = [one.learn for one in rounds], [one.again for one in rounds]
+    seen = _scalers(venue, learn)
+    final = _scalers(venue, again) if task.rolling.retrain else seen
     return Rounds(
         rows=tuple(rounds),
         learn=_stacked(venue, learn, seen, episodes=True),
         validate=_stacked(venue, [one.validate for one in rounds], seen),
         again=_stacked(venue, again, final, episodes=True) if task.rolling.retrain else None,
-        trade=_stacked(venue, [one.trade for one in rounds], final),
-        window=_whole(venue, (first, last), rounds, final),
         starts=jnp.asarray([one.trade[0] for one in rounds], jnp.int32),
+        _venue=venue,
+        _scalers=final,
     )
 
 
@@ -84,14 +96,19 @@ def _stacked(
 ) -> Params:
     """Params whose leaves have a leading axis, one entry per span; rows count from its first.
 
-    Each is one pass, or training episodes. Shorter spans are filled up with the rows behind them,
-    which no episode reaches.
+    Each is one pass, or training episodes, on a market of its own rows. The last one is repeated in
+    shorter spans.
     """
-    rows = max(last - first for first, last in spans) + 1
+    length = max(last - first for first, last in spans) + 1
     params = []
     for (first, last), scaler in zip(spans, scalers, strict=True):
-        market = _cut(venue, first, rows, scaler)
+        market = venue.learning_market([(first, last)], scaler, length)
         params.append(venue.params(market, 0, last - first, episodes=episodes))
+    return stack(params)
+
+
+def stack(params: Sequence[Params]) -> Params:
+    """Params of one structure put together along a leading axis."""
     stacked: Params = jax.tree.map(
         lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf, _kind(leaf)) for leaf in leaves])),
         *params,
@@ -99,30 +116,6 @@ def _stacked(
     return stacked
 
 
-def _cut(venue: Venue, first: int, rows: int, scaler: Scaler) -> Any:
-    """The training market from row `first`, as a scaler shows it; its last row is repeated."""
-    market = venue.training.market
-    picked = np.minimum(first + np.arange(rows), market.rows - 1)
-
-    def of(leaf: Array) -> Array:
-        return jnp.asarray(np.asarray(leaf)[picked]) if leaf.ndim else leaf
-
-    table = jnp.asarray(scaler.scale(venue.columns.values[picked]).values)
-    return replace(jax.tree.map(of, market), table=table, first=jnp.int32(0))
-
-
 def _kind(leaf: object) -> type[np.float32] | None:
     """Python numbers take the precision of training."""
     return np.float32 if isinstance(leaf, float) else None
-
-
-def _whole(venue: Venue, span: Span, rounds: Sequence[Round], scalers: Sequence[Scaler]) -> Params:
-    """The window on the exact ledger, each traded row as its own round sees it."""
-    market = venue.exact
-    table = np.array(market.table)
-    for one, scaler in zip(rounds, scalers, strict=True):
-        traded = slice(one.trade[0], one.trade[1] + 1)
-        table[traded] = scaler.scale(venue.columns.values[traded]).values
-    with jax.enable_x64(True):
-        seen = eqx.tree_at(lambda m: m.table, market, jnp.asarray(table))
-    return venue.params(seen, *span)

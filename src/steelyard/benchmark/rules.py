@@ -1,8 +1,10 @@
 """The kinds of markets that a task can be about: each is a card of rules that can be traded by.
 
-Rules have `require()`, `require_data(panel)`, `env`, `build(panel, table, warmup, precision)`,
-`params(market, cash, first, last, episode)`, `clock(market, first, last)`, `trade(params, policy,
-timestamps, ...)` and `ceiling(params, timestamps, periods_per_year)`: all that a venue asks.
+Rules have `require()`, `require_data(panel)`, `env`, `build(panel, warmup, precision)`,
+`warm(panel, warmup)`, `shown(table, warm)`, `params(market, cash, first, last, episode)`,
+`clock(market, first, last)`, `trade(params, policy, timestamps, ...)` and `ceiling(params,
+timestamps, periods_per_year)`: all that a venue asks. Their markets have `showing(table, columns)`
+and `of_rows(rows, span)`.
 """
 
 from __future__ import annotations

@@ -8,20 +8,20 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import jax
 import numpy as np
 
-from steelyard.benchmark.configure import identity, resolve_agent, settings
+from steelyard.benchmark.configure import resolve_agent
 from steelyard.benchmark.earlier import Earlier
-from steelyard.benchmark.learning import Learned, Report, Trainer
+from steelyard.benchmark.learning import Report
+from steelyard.benchmark.rows import Run, score_agent, window_score
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.data import load
 from steelyard.errors import ContractError, MissingDataError
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.claims import judge
-from steelyard.evaluation.results import AgentScore, Backtest, Ceiling, Score, WindowScore
-from steelyard.evaluation.statistics import interval
+from steelyard.evaluation.results import AgentScore, Ceiling, Score
+from steelyard.isolation.remote import LIMIT
 from steelyard.metrics import metric_card
 from steelyard.types import EquityCurve
 
@@ -35,6 +35,8 @@ def evaluate(
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
     earlier: Earlier | None = None,
+    trust: bool = False,
+    limit: float = LIMIT,
 ) -> Score:
     """Train and backtest `agents` on `task`, every one on the same rows, capital and costs.
 
@@ -45,33 +47,23 @@ def evaluate(
         report: called with the progress of everything that takes long.
         checkpoints: where finished trainings are kept, and looked for.
         earlier: a run whose passes are repeated from its recorded actions instead of trained anew.
+        trust: do not search for leaks, for one's own quick work; every row says so.
+        limit: seconds that a decision of somebody's own agent may take.
 
     Returns:
-        One row per agent and per index. Ctrl-C keeps the rows that are finished, and says so.
+        One row per agent, in the order asked for, and per index. Agents without learning run first.
+        An agent that fails, or that knew too much, is a row without windows that says why. Ctrl-C
+        keeps the rows that are finished, and says so.
     """
     begun = time.monotonic()
     venue = open_venue(task) if venue is None else venue
     task = venue.task
     chosen = [resolve_agent(agent, task.learning) for agent in agents]
-    trainer = Trainer(venue, report, checkpoints)
-    rows: list[AgentScore] = []
-    notes: list[str] = []
-    for number, (name, agent) in enumerate(chosen):
-        try:
-            rows.append(_score_agent(venue, name, agent, seeds, trainer, report, earlier))
-        except KeyboardInterrupt:
-            if not rows:
-                raise
-            left = ", ".join(name for name, _ in chosen[number:])
-            notes.append(f"interrupted: not run are {left}")
-            break
-        if rows[-1].note:
-            left = ", ".join(name for name, _ in chosen[number + 1 :])
-            notes.append(f"{name} {rows[-1].note}" + (f"; not run are {left}" if left else ""))
-            break
+    run = Run(venue, tuple(seeds), report, checkpoints, earlier, trust, limit)
+    rows, notes = _rows(run, chosen)
     ceilings = _ceilings(venue, rows)
     rows += [_score_index(venue, name) for name in task.index]
-    names = sorted(rows[0].windows[0].metrics)
+    names = sorted({name for row in rows for one in row.windows for name in one.metrics})
     score = Score(
         task=task.name,
         fingerprint=venue.fingerprint,
@@ -88,67 +80,32 @@ def evaluate(
     return replace(score, verdicts=judge(score, task.claims))
 
 
+def _rows(run: Run, chosen: Sequence[tuple[str, Any]]) -> tuple[list[AgentScore], list[str]]:
+    """A row for every agent that was come to, in the order asked for, and what was left undone."""
+    order = sorted(range(len(chosen)), key=lambda n: bool(getattr(chosen[n][1], "learns", True)))
+    done: dict[int, AgentScore] = {}
+    notes: list[str] = []
+    for place, number in enumerate(order):
+        name, left = chosen[number][0], [chosen[n][0] for n in order[place:]]
+        try:
+            done[number] = score_agent(run, *chosen[number])
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            notes.append(f"interrupted: not run are {', '.join(left)}")
+            break
+        if done[number].stands and done[number].note:
+            rest = f"; not run are {', '.join(left[1:])}" if left[1:] else ""
+            notes.append(f"{name} {done[number].note}{rest}")
+            break
+        if not done[number].stands and run.report is not None:
+            run.report(f"{name} is not scored: {done[number].note}", 1, 1)
+    return [done[number] for number in sorted(done)], notes
+
+
 def versions() -> dict[str, str]:
     """Library -> version, of all that may move a number."""
     return {name: version(name) for name in ("steelyard", "jax", "jaxlib", "equinox", "numpy")}
-
-
-def _score_agent(
-    venue: Venue,
-    name: str,
-    agent: Any,
-    seeds: Sequence[int],
-    trainer: Trainer,
-    report: Report | None,
-    earlier: Earlier | None,
-) -> AgentScore:
-    """Train where there is something to learn, then one pass per seed and window."""
-    begun = time.monotonic()
-    learns = getattr(agent, "learns", True)
-    if not learns and not getattr(agent, "draws", False):
-        seeds = (0,)
-    missing = earlier.missing(name, agent, seeds) if earlier and learns else list(seeds)
-    known = set(seeds) - set(missing)
-    learned = Learned((), ())
-    scored = []
-    for window in venue.task.windows:
-        params = venue.window(window)
-        if learns and missing:
-            learned = trainer.learn(name, agent, missing, window)
-            params = params if venue.task.rolling is None else trainer.rounds(window).window
-        passes = []
-        for number, seed in enumerate(seeds):
-            if report:
-                report(f"backtest {name}", number, len(seeds))
-            if earlier and seed in known:
-                policy = earlier.policy(name, window, seed)
-            elif learns:
-                policy = learned.policies[missing.index(seed)]
-            else:
-                policy = agent.train(jax.random.key(seed), venue.env, params)[0]
-            passes.append(venue.trade(params, policy, seed))
-        scored.append(_window_score(window, passes, [one.curve for one in passes]))
-    logs = dict(zip(missing, learned.logs, strict=bool(learned.logs)))
-    if earlier:
-        logs |= {seed: earlier.log(name, seed) for seed in known}
-    return AgentScore(
-        agent=name,
-        kind="learned" if learns else "classic",
-        seeds=tuple(seeds),
-        windows=scored,
-        training=[logs[seed] for seed in seeds] if logs else (),
-        settings=settings(agent),
-        seconds=time.monotonic() - begun,
-        note=learned.note,
-        ensemble=earlier.ensemble(name) if earlier and seeds[0] in known else learned.ensemble,
-        identity=identity(agent),
-    )
-
-
-def _window_score(
-    window: Window, passes: Sequence[Backtest], curves: Sequence[EquityCurve]
-) -> WindowScore:
-    return WindowScore(window.name, window.start, window.end, passes, curves, interval(curves))
 
 
 def _ceilings(venue: Venue, rows: Sequence[AgentScore]) -> list[Ceiling]:
@@ -166,6 +123,7 @@ def _ceilings(venue: Venue, rows: Sequence[AgentScore]) -> list[Ceiling]:
         earned = {
             row.agent: [float(one.value[-1] - one.value[0]) for one in row.windows[number].curves]
             for row in rows
+            if row.stands
         }
         for agent, profits in earned.items():
             if max(profits) > profit + 1e-9 * venue.task.cash:
@@ -183,7 +141,7 @@ def _ceilings(venue: Venue, rows: Sequence[AgentScore]) -> list[Ceiling]:
 def _score_index(venue: Venue, name: str) -> AgentScore:
     """A price index beside the agents; it pays no costs and cannot be traded."""
     scored = [
-        _window_score(window, (), [index_curve(venue, name, window)])
+        window_score(window, (), [index_curve(venue, name, window)])
         for window in venue.task.windows
     ]
     return AgentScore(

@@ -2,9 +2,9 @@
 
 The rows from the first of training to the last of validation (of training, where a task has no
 validation period) are cut into groups. A trial trains once for every choice of held-out groups, all
-of them in one program, and each training sees observations scaled on its own rows. Put together,
-its policies trade whole paths through all rows on the exact ledger, and no policy trades a row that
-it has learned from. See `evaluation.combinatorial`.
+of them in one program, and each training has a market of its own rows, scaled on these alone. Put
+together, its policies trade whole paths through all rows on the exact ledger, and no policy trades
+a row that it has learned from. See `evaluation.combinatorial`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import resolve_agent
+from steelyard.benchmark.rounds import stack
 from steelyard.benchmark.search_ground import Ground
-from steelyard.benchmark.settling import settled
+from steelyard.benchmark.settling import ending_with, settled
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.envs.spans import SpanEnv, SpanParams
@@ -31,6 +31,7 @@ from steelyard.evaluation.combinatorial import Combinatorial, Split
 from steelyard.evaluation.splits import Span
 from steelyard.evaluation.trials import Trial
 from steelyard.features.scaling import Scaler
+from steelyard.isolation.answers import strangers_in
 from steelyard.metrics import Paths
 from steelyard.registry import find
 from steelyard.rollout import Params, SharedTable
@@ -57,9 +58,9 @@ def open_cross_ground(
         ConfigError: settings that cannot hold.
     """
     task, panel = settled(task, panel)
-    cut, period = task.cross_validation, period_of(task)
+    cut = task.cross_validation
     assert cut is not None
-    panel = panel.rows(0, panel.span(period.start, period.end)[1] + 1)
+    period, panel = ending_with(period_of(task), panel)
     venue = open_venue(replace(task, train=period, windows=(), validate=None), panel)
     first, last = (int(row) for row in (venue.training.first, venue.training.last))
     splits = cut.splits(first, last)
@@ -159,7 +160,8 @@ class CrossExam:
         """What `cut.against` earns, the same on every path.
 
         Raises:
-            ConfigError: it learns, so that it has to be trained and searched like others.
+            ConfigError: it learns, so that it has to be trained and searched like others, or it is
+                somebody's own, which may not read the whole period.
         """
         name, agent = resolve_agent(self.cut.against)
         if getattr(agent, "learns", True):
@@ -167,7 +169,12 @@ class CrossExam:
                 f"`{name}` learns, so that splits cannot be measured against it",
                 hint='Combinatorial(against="equal_weight")',
             )
-        policy = agent.train(jax.random.key(0), self.venue.env, params)[0]
+        if strangers_in(agent):
+            raise ConfigError(
+                f"`{name}` is not of this package: splits are measured against its own agents",
+                hint='Combinatorial(against="equal_weight")',
+            )
+        policy = agent.prepare(jax.random.key(0), self.venue.env, params)[0]
         walk = self._traded(params, policy, 0)
         return Walk(np.tile(walk.returns, (len(self.paths), 1)), walk.rows)
 
@@ -202,33 +209,26 @@ def _scaler(venue: Venue, split: Split) -> Scaler:
 
 
 def _training(venue: Venue, splits: Sequence[Split], scalers: Sequence[Scaler]) -> SpanParams:
-    """Params to train on; every leaf has a leading axis C, an entry per split."""
+    """Params to train on; every leaf has a leading axis C, an entry per split.
+
+    The market of a split is what it learns from, one span behind the other; its rows count anew.
+    """
     most = max(len(split.learn) for split in splits)
+    sizes = [[last - first + 1 for first, last in split.learn] for split in splits]
+    length = max(sum(size) for size in sizes)
     params = []
-    for split, scaler in zip(splits, scalers, strict=True):
-        table = jnp.asarray(scaler.scale(venue.columns.values).values)
-        market = eqx.tree_at(lambda m: m.table, venue.training.market, table)
-        first, last = split.learn[0][0], split.learn[-1][1]
-        unused = [(first, first)] * (most - len(split.learn))
-        spans = jnp.asarray([*split.learn, *unused], jnp.int32)
-        params.append(SpanParams(venue.params(market, first, last, episodes=True), spans))
-    stacked: SpanParams = jax.tree.map(
-        lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf, _kind(leaf)) for leaf in leaves])),
-        *params,
-    )
+    for split, size, scaler in zip(splits, sizes, scalers, strict=True):
+        market = venue.learning_market(split.learn, scaler, length)
+        ends = np.cumsum(size)
+        unused = [(0, 0)] * (most - len(size))
+        spans = jnp.asarray([*zip(ends - size, ends - 1, strict=True), *unused], jnp.int32)
+        inner = venue.params(market, 0, int(ends[-1]) - 1, episodes=True)
+        params.append(SpanParams(inner, spans))
+    stacked: SpanParams = stack(params)
     return stacked
-
-
-def _kind(leaf: object) -> type[np.float32] | None:
-    """Python numbers take the precision of training."""
-    return np.float32 if isinstance(leaf, float) else None
 
 
 def _path(venue: Venue, groups: Sequence[Span], scalers: Sequence[Scaler]) -> Params:
     """One pass over all groups on the exact ledger, each scaled by its own scaler."""
-    table = np.array(venue.exact.table)
-    for (first, last), scaler in zip(groups, scalers, strict=True):
-        table[first : last + 1] = scaler.scale(venue.columns.values[first : last + 1]).values
-    with jax.enable_x64(True):
-        market = eqx.tree_at(lambda m: m.table, venue.exact, jnp.asarray(table))
+    market = venue.exact_as(list(zip(groups, scalers, strict=True)))
     return venue.params(market, groups[0][0], groups[-1][1])

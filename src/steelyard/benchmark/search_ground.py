@@ -15,7 +15,7 @@ from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.overrides import override
 from steelyard.benchmark.rounds import roll
 from steelyard.benchmark.search_space import Space, leaves
-from steelyard.benchmark.settling import settled
+from steelyard.benchmark.settling import ending_with, settled
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.errors import ConfigError
@@ -113,9 +113,8 @@ def open_ground(
         ConfigError: settings that cannot hold.
     """
     task, panel = settled(task, panel)
-    window = task.validate
-    assert window is not None
-    panel = panel.rows(0, panel.span(window.start, window.end)[1] + 1)
+    assert task.validate is not None
+    window, panel = ending_with(task.validate, panel)
     venue = open_venue(replace(task, windows=(window,), validate=None), panel)
     how = (tuple(seeds), metric)
     if task.rolling is None:

@@ -35,6 +35,23 @@ def settled(task: Task, panel: Panel | None = None) -> tuple[Task, Panel]:
     return settle(task, panel), panel
 
 
+def ending_with(window: Window, panel: Panel) -> tuple[Window, Panel]:
+    """The panel up to the last row of a window, and the window as that panel holds it.
+
+    Where a window ends on a day without a row, its end becomes the last row that it has.
+
+    Raises:
+        MissingDataError: the window lies outside the data, or holds no row.
+    """
+    last = panel.span(window.start, window.end)[1]
+    cut = panel.rows(0, last + 1)
+    try:
+        cut.span(window.start, window.end)
+    except MissingDataError:
+        window = replace(window, end=instant(cut.timestamps[-1].astype("datetime64[us]")))
+    return window, cut
+
+
 def holds(task: Task, panel: Panel) -> bool:
     """Whether the data hold every period of the task."""
     periods = [task.train, *task.windows, *([task.validate] if task.validate else [])]

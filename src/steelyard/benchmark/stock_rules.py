@@ -83,8 +83,8 @@ class StockRules:
         """The environment, the same for training and scoring."""
         return StockEnv(short=self.leverage is not None)
 
-    def build(self, panel: Panel, table: FeatureTable, warmup: int, precision: Precision) -> Market:
-        """The market of all rows; features are warmed up from row `warmup` on."""
+    def build(self, panel: Panel, warmup: int, precision: Precision) -> Market:
+        """The market of all rows without observations; features are warmed up from row `warmup`."""
         prices = {
             name: panel[name] * self.lot for name in ("open", "close") if name in panel.fields
         }
@@ -92,13 +92,21 @@ class StockRules:
             _require_ticks(panel, prices["close"], self.lot)
         return build_market(
             panel if self.lot == 1 else replace(panel, fields={**panel.fields, **prices}),
-            table.values,
+            None,
             {name: compute([name], panel)[name] for name in self.gates},
             first=warmup,
             fill=self.fill,
             precision=precision,
-            columns=table.columns,
         )
+
+    def warm(self, panel: Panel, warmup: int) -> NDArray[np.bool_]:
+        """(T,) rows on which all features are warmed up."""
+        return np.asarray(np.arange(len(panel)) >= warmup)
+
+    def shown(self, table: FeatureTable, warm: NDArray[np.bool_]) -> FeatureTable:
+        """What agents observe: every feature, whether its row is warmed up or not."""
+        del warm  # no episode starts before
+        return table
 
     def params(
         self, market: Any, cash: float, first: Any, last: Any, episode: int | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.errors import BundleError
 from steelyard.evaluation.backtest import Recorded
+from steelyard.evaluation.recordings import Pass
+from steelyard.evaluation.report.numbers import counted, plain
+from steelyard.evaluation.results import is_isolated, not_scored
 from steelyard.evaluation.statistics import interval
-from steelyard.types import EquityCurve, Floats
+from steelyard.types import EquityCurve, Facts, Floats
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,12 @@ class Verification:
         fingerprint: of the task, the data and the library here.
         comparable: whether it is that of the bundle. Another library version can still re-score.
         curves: account curves that were rebuilt.
-        differing: names of those of which at least one value differs in at least one bit.
+        differing: names of those of which at least one value differs in at least one bit, and of
+            curves that belong to no row.
         metrics: numbers that were computed again.
         wrong: names of those that differ from the bundle's.
+        unscored: agent -> why its row has no numbers, as the bundle says.
+        isolation: agent -> how it ran, where that is no proof that it saw no later row.
     """
 
     bundle: str
@@ -41,6 +48,8 @@ class Verification:
     differing: Sequence[str]
     metrics: int
     wrong: Sequence[str]
+    unscored: Mapping[str, str] = field(default_factory=dict)
+    isolation: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -54,10 +63,12 @@ class Verification:
     def lines(self) -> list[str]:
         """The result for people."""
         told = [
-            f"{self.curves} account curves replayed, {len(self.differing)} differ",
-            f"{self.metrics} numbers computed again, {len(self.wrong)} differ",
+            f"{counted(self.curves, 'account curve')} replayed, {_differ(self.differing)}",
+            f"{counted(self.metrics, 'number')} computed again, {_differ(self.wrong)}",
         ]
-        told += [f"differs: {name}" for name in (*self.differing, *self.wrong)]
+        told += [f"differs: {plain(name)}" for name in (*self.differing, *self.wrong)]
+        told += [plain(not_scored(agent, why)) for agent, why in self.unscored.items()]
+        told += [plain(f"{agent}: {how}") for agent, how in self.isolation.items()]
         if not self.comparable:
             told.append(
                 f"the fingerprint here is {self.fingerprint}: other data or another library version"
@@ -75,41 +86,58 @@ def verify(bundle: Path) -> Verification:
 
     content = read(bundle)
     venue = open_venue(_task(content["config"]))
+    rows = content["score"]["rows"]
     recorded, stored = actions(bundle), curves(bundle)
+    replayed: set[Pass] = set()
     differing: list[str] = []
     wrong: list[str] = []
-    counted = 0
-    for row in content["score"]["rows"]:
-        for scored in row["windows"]:
-            window = Window(scored["name"], scored["start"], scored["end"])
-            rebuilt = []
-            for seed in row["seeds"]:
-                place = (row["agent"], window.name, int(seed))
-                if row["kind"] == "index":
-                    curve = index_curve(venue, row["agent"], window)
-                else:
-                    curve = _replay(venue, window, _at(recorded, place), int(seed))
-                rebuilt.append(curve)
-                if not _same_bits(curve, _at(stored, place)):
-                    differing.append("/".join(map(str, place)))
-            again = interval(rebuilt)
-            for name, estimate in scored["metrics"].items():
-                counted += 1
-                if not _same(asdict(again[name]), estimate):
-                    wrong.append(f"{row['agent']}/{window.name}/{name}")
+    metrics = 0
+    for row, scored in [(one, place) for one in rows for place in one["windows"]]:
+        rebuilt = _rebuilt(venue, row, scored, recorded)
+        replayed |= rebuilt.keys()
+        differing += [
+            _named(place)
+            for place, curve in rebuilt.items()
+            if not _same_bits(curve, _at(stored, place))
+        ]
+        again = interval(list(rebuilt.values()))
+        for name, estimate in scored["metrics"].items():
+            metrics += 1
+            if not _same(asdict(again[name]), estimate):
+                wrong.append(f"{row['agent']}/{scored['name']}/{name}")
     for one in content["score"].get("ceilings", ()):
-        counted += 1
+        metrics += 1
         if not _same_ceiling(venue, one):
             wrong.append(f"hindsight/{one['window']}/profit")
     return Verification(
         bundle=str(bundle),
         fingerprint=venue.fingerprint,
         comparable=venue.fingerprint == content["score"]["fingerprint"],
-        curves=len(stored),
-        differing=differing,
-        metrics=counted,
+        curves=len(replayed),
+        differing=[*differing, *(_named(place) for place in stored if place not in replayed)],
+        metrics=metrics,
         wrong=wrong,
+        unscored={row["agent"]: row.get("note", "") for row in rows if not row["windows"]},
+        isolation={
+            row["agent"]: row["isolation"]
+            for row in rows
+            if not is_isolated(row.get("isolation", ""))
+        },
     )
+
+
+def _rebuilt(
+    venue: Venue, row: Facts, scored: Facts, recorded: Mapping[Pass, Any]
+) -> dict[Pass, EquityCurve]:
+    """The curves of a row in a window: prices of an index, recorded actions of an agent."""
+    window = Window(scored["name"], scored["start"], scored["end"])
+    if row["kind"] == "index":
+        return {
+            (row["agent"], window.name, int(seed)): index_curve(venue, row["agent"], window)
+            for seed in row["seeds"]
+        }
+    places: list[Pass] = [(row["agent"], window.name, int(seed)) for seed in row["seeds"]]
+    return {place: _replay(venue, window, _at(recorded, place), place[2]) for place in places}
 
 
 def _task(config: Mapping[str, Any]) -> Task:
@@ -134,10 +162,18 @@ def _replay(venue: Venue, window: Window, actions: Any, seed: int) -> EquityCurv
     return venue.trade(params, policy, seed).curve
 
 
-def _at(found: Mapping[Any, Any], place: tuple[str, str, int]) -> Any:
+def _at(found: Mapping[Any, Any], place: Pass) -> Any:
     if place not in found:
-        raise BundleError(f"the bundle has nothing for {'/'.join(map(str, place))}")
+        raise BundleError(f"the bundle has nothing for {_named(place)}")
     return found[place]
+
+
+def _named(place: Pass) -> str:
+    return "/".join(map(str, place))
+
+
+def _differ(names: Sequence[str]) -> str:
+    return f"{len(names)} differ" + ("s" if len(names) == 1 else "")
 
 
 def _same_bits(curve: EquityCurve, stored: tuple[Any, Floats]) -> bool:
@@ -158,8 +194,10 @@ def _same_ceiling(venue: Venue, stated: Mapping[str, Any]) -> bool:
 
 
 def _same(one: Mapping[str, float], other: Mapping[str, float | None]) -> bool:
-    """Equal to 1e-9; machines may sum in another order."""
+    """Equal to 1e-9; machines may sum in another order. JSON has null for what is no number."""
     return all(
-        found is not None and np.isclose(value, found, rtol=1e-9, atol=1e-12)
+        not math.isfinite(value)
+        if found is None
+        else bool(np.isclose(value, found, rtol=1e-9, atol=1e-12))
         for value, found in ((one[name], other[name]) for name in ("value", "low", "high"))
     )

@@ -14,7 +14,7 @@ from steelyard.cli.elsewhere import Where, read_where, train_elsewhere
 from steelyard.cli.output import Progress, emit, say
 from steelyard.cli.settings import Changes, apply_changes, read_changes
 from steelyard.cli.worker import order_of
-from steelyard.errors import ConfigError, TrainingError
+from steelyard.errors import ConfigError
 
 if TYPE_CHECKING:
     from steelyard.benchmark import Task
@@ -36,6 +36,8 @@ def run(
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     resume: bool = False,
     on: str | None = None,
+    trust: bool = False,
+    limit: float = 60.0,
     json: bool = False,
 ) -> int:
     """Train and backtest agents on a task, beside honest baselines, and write a report.
@@ -51,14 +53,11 @@ def run(
     steps
         Environment steps of training per seed; each agent's own default if omitted.
     out
-        Directory of the result bundle; `runs/TASK` if omitted. A complete older bundle there is
-        replaced only once the new one is complete.
+        Directory of the result bundle; `runs/TASK` if omitted.
     data
-        Other data for the task, as `source:request` (`files:prices.csv`); its columns are the
-        universe.
+        Other data for the task, as `files:prices.csv`; its columns are the universe.
     factors
-        Folder that `steelyard factors mine` wrote, for a task that trades on factors, or as further
-        observations of any task on a book.
+        Folder that `steelyard factors mine` wrote, as further observations.
     validate
         Score on the validation period instead of the test windows.
     settings
@@ -66,23 +65,32 @@ def run(
     set_
         A setting of an agent, as `ppo.learning_rate=1e-3`; may be repeated.
     resume
-        Go on from the bundle in `--out`, or from an interrupted run: what is there is not trained
-        again. With more `--seeds` it adds seeds.
+        Go on from the bundle in `--out`, or from an interrupted run. More `--seeds` are added.
     on
-        Who trains: `processes` or `processes:N` of this machine, `ray`, or `ray://HOST:PORT`; this
-        process if omitted. The numbers are the same.
+        Who trains: `processes`, `processes:N`, `ray` or `ray://HOST:PORT`; this process if omitted.
+    trust
+        Do not search for leaks, for your own quick work; every row says so.
+    limit
+        Seconds that one decision of an agent of your own may take.
     json
         Print one JSON document on stdout.
     """
-    if seeds < 1:
-        raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
+    _require_numbers(seeds, limit)
     where = read_where(on)
     chosen = chosen_task(task, data, validate=validate, factors=factors)
     asked = Asked(agents or chosen.agents, steps, read_changes(settings or (), set_ or ()))
     place = out or Path("runs") / chosen.name
-    score = _score(chosen, asked, range(seeds), place, where, resume=resume)
+    score = _score(chosen, asked, How(range(seeds), place, where, resume, trust, limit))
     _deliver(score, place, as_json=json)
-    return 0
+    return 0 if all(row.stands for row in score.rows) else 1
+
+
+def _require_numbers(seeds: int, limit: float) -> None:
+    """Refuse numbers of seeds and seconds that cannot be meant."""
+    if seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {seeds}", hint="--seeds 5")
+    if not limit > 0:
+        raise ConfigError(f"--limit must be above 0 seconds, got {limit:g}", hint="--limit 60")
 
 
 class Asked(NamedTuple):
@@ -93,12 +101,23 @@ class Asked(NamedTuple):
     changes: Changes
 
 
+class How(NamedTuple):
+    """How a run is made; see `run`."""
+
+    seeds: Sequence[int]
+    place: Path
+    where: Where | None
+    resume: bool
+    trust: bool
+    limit: float
+
+
 def _deliver(score: Score, place: Path, *, as_json: bool) -> None:
     """Write the bundle, then tell."""
     from steelyard.evaluation.bundle import run_json, write
 
     write(score, place)
-    if not score.notes:  # nothing was left undone
+    if not score.notes and all(row.stands for row in score.rows):  # nothing was left undone
         _checkpoints(place).clear()
     report = place / "report.html"
     if as_json:
@@ -122,15 +141,7 @@ def chosen_members(
     return [(name, configure(agent, budget, name)) for name, agent in members]
 
 
-def _score(
-    task: Task,
-    asked: Asked,
-    seeds: Sequence[int],
-    place: Path,
-    where: Where | None,
-    *,
-    resume: bool,
-) -> Score:
+def _score(task: Task, asked: Asked, how: How) -> Score:
     """Train and backtest; every finished training is kept until the bundle is written."""
     from steelyard.benchmark import evaluate, open_venue
     from steelyard.benchmark.earlier import Earlier
@@ -141,35 +152,31 @@ def _score(
 
     members = chosen_members(task, *asked)
     use_cache()
-    require_place(place)
-    checkpoints = _checkpoints(place)
-    if not resume:
+    require_place(how.place)
+    checkpoints = _checkpoints(how.place)
+    if not how.resume:
         checkpoints.clear()
     with Progress() as progress:
         with watched(progress):
             venue = open_venue(task)
         say(f"{task.name}: {task.summary}")
-        there = resume and place.is_dir()
-        earlier = Earlier(place, venue.fingerprint) if there else None
-        if where is not None:
+        there = how.resume and how.place.is_dir()
+        earlier = Earlier(how.place, venue.fingerprint) if there else None
+        if how.where is not None:
             order = order_of(venue.task, venue.fingerprint, *asked, checkpoints.place)
-            to_do = partial(plan, venue, members, seeds, checkpoints, earlier)
-            train_elsewhere(where, venue, order, progress, to_do)
-        try:
-            return evaluate(
-                task,
-                members,
-                seeds=seeds,
-                venue=venue,
-                report=progress,
-                checkpoints=checkpoints,
-                earlier=earlier,
-            )
-        except TrainingError as error:
-            kept = checkpoints.keep_policy(error.policy)
-            raise TrainingError(
-                f"{error.message}; the policy before that is {kept}", hint=error.hint
-            ) from error
+            to_do = partial(plan, venue, members, how.seeds, checkpoints, earlier)
+            train_elsewhere(how.where, venue, order, progress, to_do)
+        return evaluate(
+            task,
+            members,
+            seeds=how.seeds,
+            venue=venue,
+            report=progress,
+            checkpoints=checkpoints,
+            earlier=earlier,
+            trust=how.trust,
+            limit=how.limit,
+        )
 
 
 def _checkpoints(place: Path) -> Checkpoints:

@@ -16,7 +16,7 @@ from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ConfigError
 from steelyard.evaluation.results import Backtest
 from steelyard.ledger import MONEY, net_prices
-from steelyard.rollout import Act, Env, Params, Policy, Transition, rollout
+from steelyard.rollout import Act, Env, Params, Policy, Transition, scored_pass
 from steelyard.types import EquityCurve, Floats
 
 
@@ -30,7 +30,11 @@ def backtest(
     periods_per_year: float = 252.0,
     deterministic: bool = True,
 ) -> Backtest:
-    """Trade the window of `params` once.
+    """Trade the window of `params` once, up to its end or the account's.
+
+    A ruined account, worth nothing or less at a close, is closed by the broker at that close's
+    mark, without a commission. From that row on it holds no units, its cash is its value, which
+    does not move again, and it does not trade.
 
     Args:
         params: one episode over the rows `first`..`last` of an exact market.
@@ -57,7 +61,7 @@ def one_pass(
     *,
     deterministic: bool,
 ) -> Transition:
-    """The `length` steps of one pass over an exact market.
+    """The `length` steps of one pass over an exact market; see `scored_pass`.
 
     Raises:
         ConfigError: the market is not exact.
@@ -76,7 +80,7 @@ def one_pass(
 def _run(
     key: PRNGKeyArray, env: Env, params: Params, policy: Any, length: int, deterministic: bool
 ) -> Transition:
-    return rollout(key, env, params, policy, length, sample=not deterministic)[1]
+    return scored_pass(key, env, params, policy, length, sample=not deterministic)
 
 
 def require_exact(market: Any) -> None:
@@ -121,15 +125,16 @@ def _describe(
 ) -> Backtest:
     """Everything that follows from the accounts of an exact pass, in float64 on the host."""
     first, last = int(params.first), int(params.last)
-    market = params.market
-    units = np.vstack([np.zeros(market.assets), np.asarray(steps.info["units"])])
-    cash = np.append(float(params.cash), np.asarray(steps.info["cash"]))
+    market, solvent = params.market, solvent_rows(steps)
+    held = np.vstack([np.zeros(market.assets), np.asarray(steps.info["units"])])
+    units = np.where(solvent[:, None], held, 0.0)
     value = np.append(float(params.cash), np.asarray(steps.info["value"]))
+    cash = np.append(float(params.cash), np.asarray(steps.info["cash"]))
     mark, bid, ask = (
         np.asarray(prices)[first : last + 1] / MONEY
         for prices in (market.mark, market.bid, market.ask)
     )
-    fills = np.diff(units, axis=0)
+    fills = np.diff(held, axis=0)
     price = np.where(fills < 0, bid[:-1], ask[:-1])
     traded = np.abs(fills) * price
     proceeds, paid = (
@@ -137,17 +142,39 @@ def _describe(
         for side in net_prices(market.bid, market.ask, params.cost, exact=True)
     )
     net = np.where(fills < 0, proceeds[first:last], paid[first:last])
-    held = units * mark
+    trades = closed_trades(*with_the_broker(solvent, fills, net, held, mark))
     return Backtest(
-        curve=EquityCurve(timestamps, value, periods_per_year, closed_trades(fills, net)),
+        curve=EquityCurve(timestamps, value, periods_per_year, trades),
         actions=np.asarray(steps.action, np.float32),
         units=units,
-        cash=cash,
+        cash=np.where(solvent, cash, value),
         traded=traded.sum(axis=1),
         costs=np.abs(fills * (net - price)).sum(axis=1),
-        weights=held / np.where(value > 0, value, 1.0)[:, None],
-        gated=np.asarray(steps.info["gated"]),
+        weights=units * mark / np.where(value > 0, value, 1.0)[:, None],
+        gated=np.asarray(steps.info["gated"]) & solvent[:-1],
     )
+
+
+def solvent_rows(steps: Transition) -> NDArray[np.bool_]:
+    """(T,) rows of a scored pass on which the account lives; step t was made if row t is one."""
+    return np.append(True, ~np.asarray(steps.terminated))
+
+
+def with_the_broker(
+    solvent: NDArray[np.bool_], fills: Floats, price: Floats, held: Floats, mark: Floats
+) -> tuple[Floats, Floats]:
+    """Fills (F, N) and their prices up to a ruin, and behind them what the broker closed.
+
+    Args:
+        solvent: (T,) see `solvent_rows`.
+        fills, price: (T-1, N) as `closed_trades` takes them.
+        held, mark: (T, N) units before the broker came, and their prices.
+    """
+    if solvent.all():
+        return fills, price
+    ruin = int(np.argmin(solvent))
+    closing = slice(ruin, ruin + 1)
+    return np.vstack([fills[:ruin], -held[closing]]), np.vstack([price[:ruin], mark[closing]])
 
 
 def closed_trades(fills: Floats, price: Floats) -> Floats:

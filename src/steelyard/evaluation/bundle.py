@@ -39,7 +39,7 @@ from steelyard.evaluation.recordings import (
     training_log,
 )
 from steelyard.evaluation.report import render, verdict
-from steelyard.evaluation.report.verdict import compare
+from steelyard.evaluation.report.comparison import compare
 from steelyard.evaluation.results import Score
 from steelyard.types import Floats
 
@@ -176,8 +176,8 @@ def _contents(score: Score, shown: str) -> dict[str, bytes]:
 
 def _require_names(score: Score) -> None:
     """Files tell agents and windows apart by name alone."""
-    windows = [window.name for window in score.rows[0].windows] if score.rows else []
-    for what, names in (("agents", [row.agent for row in score.rows]), ("windows", windows)):
+    places = [("windows", [window.name for window in row.windows]) for row in score.rows]
+    for what, names in (("agents", [row.agent for row in score.rows]), *places):
         name, count = next(iter(Counter(names).most_common(1)), ("", 0))
         if count > 1:
             raise BundleError(

@@ -8,22 +8,32 @@ told beside it, with those that reliably contradict by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from steelyard.errors import ConfigError
 from steelyard.evaluation.paired import Paired, resample_together
-from steelyard.evaluation.ranking import FEW, windows
+from steelyard.evaluation.ranking import FEW, bars, unscored, window_rows, windows
 from steelyard.evaluation.report.numbers import (
     NARROW,
+    counted,
     lead_interval,
     lead_value,
     names,
     plain,
     quantity,
 )
-from steelyard.evaluation.results import Decision, Estimate, Lead, Score, Verdict
+from steelyard.evaluation.results import (
+    UNJUDGED,
+    Decision,
+    Estimate,
+    Lead,
+    Score,
+    Verdict,
+    not_scored,
+)
 from steelyard.metrics import metric_card
 from steelyard.types import EquityCurve, Facts
 
@@ -87,29 +97,32 @@ def judge(
 
     A claim is *supported* where the group is ahead and the interval of its lead lies above zero,
     *refuted* where it is behind and the interval lies below, else *undecided*. So is a claim of
-    which a side was not run, and every claim in a window of fewer than `FEW` returns. The bars are
-    drawn once for all agents of all claims. What an interval means is said at
+    which a side was not run or not scored, and every claim in a window of fewer than `FEW` returns.
+    The bars are drawn once for all agents of all claims. What an interval means is said at
     `statistics.difference_interval`; with few seeds it knows little about the luck of training.
 
     Args:
         score: its rows are agents and indices on identical bars.
-        claims: agents that were not run are left out of their groups, and the sentence says so.
+        claims: agents without numbers are left out of their groups, and the sentence says why.
         level, resamples, seed: as for `statistics.interval`.
 
     Returns:
-        Window by window, one verdict per claim.
+        Window by window, one verdict per claim; a single one where no row has a window.
 
     Raises:
         UnknownNameError: a claim names no metric.
         DataError: curves of one window do not lie on identical rows.
     """
     found: list[Verdict] = []
+    why = {row.agent: not_scored(plain(row.agent), plain(row.note)) for row in unscored(score)}
+    if score.rows and not windows(score):
+        return [_unjudged(one, "", _missing(one, {}, why)) for one in claims]
     for number, window in enumerate(windows(score)):
         held = _curves(score, number)
         named = {agent for claim in claims for agent in (*claim.better, *claim.than)}
         order = {agent: place for place, agent in enumerate(a for a in held if a in named)}
         if not order:
-            found += [_unjudged(claim, window.name, _missing(claim, order)) for claim in claims]
+            found += [_unjudged(one, window.name, _missing(one, order, why)) for one in claims]
             continue
         paired = resample_together(
             [held[agent] for agent in order],
@@ -117,8 +130,10 @@ def judge(
             resamples=resamples,
             seed=seed,
         )
-        bars = len(next(iter(held.values()))[0].timestamps) - 1
-        found += [_verdict(claim, window.name, bars, paired, order, level) for claim in claims]
+        count = bars(window_rows(score, number))
+        for claim in claims:
+            missing = _missing(claim, order, why)
+            found.append(_verdict(claim, window.name, count, paired, order, level, missing))
     return found
 
 
@@ -132,11 +147,16 @@ def _curves(score: Score, window: int) -> dict[str, list[EquityCurve]]:
 
 
 def _verdict(
-    claim: Claim, window: str, bars: int, paired: Paired, order: Mapping[str, int], level: float
+    claim: Claim,
+    window: str,
+    count: int,
+    paired: Paired,
+    order: Mapping[str, int],
+    level: float,
+    missing: str,
 ) -> Verdict:
-    """One claim in one window; `order` says which row of `paired` is whose."""
+    """One claim in one window of `count` returns; `order` says which row of `paired` is whose."""
     better, than = ([a for a in group if a in order] for group in (claim.better, claim.than))
-    missing = _missing(claim, order)
     if not better or not than:
         return _unjudged(claim, window, missing)
 
@@ -145,11 +165,16 @@ def _verdict(
         return _turned(claim.metric, paired.difference(claim.metric, at, below, level))
 
     ahead = lead(better, than)
+    if not math.isfinite(ahead.value):
+        lost = f"the lead in {quantity(claim.metric)} is not a number."
+        return _unjudged(claim, window, " ".join(filter(None, (UNJUDGED, lost, missing))))
     pairs = tuple(Lead(one, other, lead([one], [other])) for one in better for other in than)
-    decision = _decision(ahead) if bars >= FEW else "undecided"
+    decision = _decision(ahead) if count >= FEW else "undecided"
     said = [_group_sentence(claim.metric, better, than, ahead, level), *_pairs_sentence(pairs)]
-    if bars < FEW:
-        said.append(f"{bars} returns are too few to decide.")
+    if count < FEW:
+        said.append(
+            f"{counted(count, 'return')} {'is' if count == 1 else 'are'} too few to decide."
+        )
     return Verdict(
         claim=claim.name,
         text=claim.text,
@@ -158,7 +183,7 @@ def _verdict(
         decision=decision,
         ahead=ahead,
         pairs=pairs,
-        sentence=" ".join([*said, *([missing] if missing else [])]),
+        sentence=" ".join(filter(None, [*said, missing])),
     )
 
 
@@ -185,13 +210,14 @@ def _turned(metric: str, one: Estimate) -> Estimate:
 def _group_sentence(
     metric: str, better: Sequence[str], than: Sequence[str], ahead: Estimate, level: float
 ) -> str:
-    word, size = ("ahead of", 1.0) if ahead.value >= 0 else ("behind", -1.0)
     verb = "is" if len(better) == 1 else "are"
     mean = " on average" if len(better) + len(than) > 2 else ""
-    by = lead_value(metric, size * ahead.value).removeprefix("+")
+    by = lead_value(metric, abs(ahead.value)).removeprefix("+")
+    word = "ahead of" if ahead.value > 0 else "behind"
+    stands = f"{word} {_all(than)} by {by}" if ahead.value else f"level with {_all(than)}"
     reaches = ", which reaches zero" if ahead.low <= 0 <= ahead.high else ""
     return (
-        f"{_all(better)} {verb}{mean} {word} {_all(than)} by {by} in {quantity(metric)} "
+        f"{_all(better)} {verb}{mean} {stands} in {quantity(metric)} "
         f"({100 * level:g}{NARROW}% interval of the lead {lead_interval(metric, ahead)}{reaches})."
     )
 
@@ -203,7 +229,7 @@ def _pairs_sentence(pairs: Sequence[Lead]) -> list[str]:
     decided = [_decision(pair.ahead) for pair in pairs]
     along = sum(pair.ahead.value > 0 for pair in pairs)
     told = (
-        f"{along} of {len(pairs)} pairs point the claimed way, "
+        f"{along} of {len(pairs)} pairs {'points' if along == 1 else 'point'} the claimed way, "
         f"{decided.count('supported') or 'none'} with an interval above zero"
     )
     against = [
@@ -214,13 +240,15 @@ def _pairs_sentence(pairs: Sequence[Lead]) -> list[str]:
     return [told + (f"; reliably the other way: {names(against)}." if against else ".")]
 
 
-def _missing(claim: Claim, held: Mapping[str, int]) -> str:
-    absent = [agent for agent in (*claim.better, *claim.than) if agent not in held]
-    if not absent:
-        return ""
+def _missing(claim: Claim, held: Mapping[str, int], why: Mapping[str, str]) -> str:
+    """Who has no numbers, and the reason where it is known."""
+    everyone = (*claim.better, *claim.than)
+    absent = [agent for agent in everyone if agent not in held and agent not in why]
+    said = [why[agent] for agent in everyone if agent not in held and agent in why]
+    if absent:
+        said.append(f"{_all(absent)} {'was' if len(absent) == 1 else 'were'} not run.")
     none = [group for group in (claim.better, claim.than) if not set(group) & set(held)]
-    judged = "Not judged: " if none else ""
-    return f"{judged}{_all(absent)} {'was' if len(absent) == 1 else 'were'} not run."
+    return " ".join([UNJUDGED] * bool(none) + said)
 
 
 def _all(agents: Sequence[str]) -> str:

@@ -75,6 +75,8 @@ def config_json(score: Score) -> dict[str, Any]:
                     "seeds": row.seeds,
                     "settings": row.settings,
                     "identity": row.identity,
+                    "isolation": row.isolation,
+                    "hunt": row.hunt,
                 }
                 for row in score.rows
             ],
@@ -120,6 +122,8 @@ def _row(row: AgentScore) -> dict[str, Any]:
         "kind": row.kind,
         "seeds": row.seeds,
         "note": row.note,
+        "isolation": row.isolation,
+        "hunt": row.hunt,
         "windows": [_window(window) for window in row.windows],
         **({"ensemble": row.ensemble} if row.ensemble else {}),
     }

@@ -115,7 +115,7 @@ def training_log(score: Score) -> bytes:
     frames = [
         _log_frame(row.agent, int(seed), name, np.asarray(values, np.float64))
         for row in score.rows
-        if row.training
+        if row.training and row.stands
         for seed, log in zip(row.seeds, row.training, strict=True)
         for name, values in log.items()
     ]

@@ -73,11 +73,13 @@ class AgentScore:
         agent: name, as typed.
         kind: "learned", "classic" or "index".
         seeds: the seeds that were run, `(0,)` where nothing is random.
-        windows: one score per test window of the task.
+        windows: one score per test window of the task; none where the agent could not run, or
+            may not be scored.
         training: per learned seed, log name -> one value per update.
         settings: the agent's hyper-parameters, ready for JSON.
         seconds: wall time of training and backtests.
-        note: what a reader must know ("stopped early: 3 of 5 seeds"), empty if nothing.
+        note: what a reader must know ("stopped early: 3 of 5 seeds"), empty if nothing. Of a row
+            without windows, why it has none, in a line.
         ensemble: who an ensemble of M members is made of, ready for JSON; empty for other agents.
             "members" their names; where it weighs them, "dates" (R ISO days on which weights
             came into force) and "weights" (R x M, each row adds up to 1, 0 for who is discarded);
@@ -85,6 +87,14 @@ class AgentScore:
             nats, share of equal decisions, correlation of returns. "seed" says of which seed.
         identity: hex digits that are equal for equal code and settings, so that a later run can go
             on from this one.
+        isolation: how the agent ran: "house" (an agent of this package, proven by its tests), "own
+            process" (somebody's own code in a process that never held a later row and opened
+            nothing), empty for an index, else a text that readers must see ("in this process, not
+            isolated", "trusted: not checked for leaks").
+        hunt: what the search for leaks did, ready for JSON. "cuts", "decisions" and "worlds": at
+            how many of how many decisions the future was changed, and into what; "retrained",
+            "of" and "rounds": updates that were trained again, of how many, in how many rolling
+            windows; "opened": files and sockets. A key may be absent.
     """
 
     agent: str
@@ -97,9 +107,30 @@ class AgentScore:
     note: str = ""
     ensemble: Facts = field(default_factory=dict)
     identity: str = ""
+    isolation: str = ""
+    hunt: Facts = field(default_factory=dict)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the row has numbers; one that does not is only named, with its reason."""
+        return len(self.windows) > 0
+
+
+def is_isolated(isolation: str) -> bool:
+    """Whether nothing must be said about how an agent ran: `isolation` is known and proven."""
+    return isolation in ("", "house", "own process")
+
+
+def not_scored(agent: str, reason: str) -> str:
+    """The sentence about a row without numbers."""
+    told = reason.strip().rstrip(".")
+    return f"{agent} was not scored" + (f": {told}." if told else ".")
 
 
 Decision = Literal["supported", "refuted", "undecided"]
+
+UNJUDGED = "Not judged:"
+"""How the sentence on a claim begins where one of its sides has no numbers."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +180,7 @@ class Ceiling:
         profit: of the best path in hindsight, in quote currency.
         gain: the same as a fraction of the capital.
         shares: agent -> its profit over that one, the median over seeds; empty where there was
-            nothing to earn.
+            nothing to earn, or nobody was scored.
     """
 
     window: str

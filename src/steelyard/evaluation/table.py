@@ -1,6 +1,7 @@
 """The score in the terminal: one table per window, the key metrics with their intervals.
 
-Where numbers were published for a window, a second table holds ours beside them.
+Where numbers were published for a window, a second table holds ours beside them. Who has no
+numbers, or was not isolated, is told in a line below.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from steelyard.evaluation.ranking import Best, Row, best, window_rows, windows
+from steelyard.evaluation.ranking import Best, Row, best, unscored, window_rows, windows
 from steelyard.evaluation.report.beside import published_metrics
 from steelyard.evaluation.report.numbers import (
     MISSING,
@@ -23,10 +24,12 @@ from steelyard.evaluation.report.numbers import (
     plain,
 )
 from steelyard.evaluation.report.published import matched, metrics_of, outside, published_in
-from steelyard.evaluation.results import Estimate, Score
+from steelyard.evaluation.results import AgentScore, Estimate, Score, is_isolated
 from steelyard.types import Facts
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -39,10 +42,12 @@ KEY: dict[str, str] = {
 """Metrics that fit beside each other into 100 columns, with their heads; the last without room for
 its interval."""
 
-LONGEST = 18
+SHORTEST, LONGEST = 8, 18
 """Columns of an agent's name. A longer one is cut with an ellipsis, and so are all names where
 numbers need the room."""
 
+MARK = "\u2021"
+"""What stands behind the name of an agent that was not isolated."""
 
 ACROSS = 8
 """Agents beside each other in a table of published numbers: what fits into 100 columns."""
@@ -64,13 +69,29 @@ SHORT: dict[str, str] = {
 """Metrics in at most ten letters."""
 
 
-def tables(score: Score) -> list[Table]:
-    """One table per window of the score, each followed by ours beside the published one."""
-    return [
-        table
-        for window in range(len(windows(score)))
-        for table in (render(score, window), *published_tables(score, window))
+def tables(score: Score) -> list[Table | Text]:
+    """One table per window of the score, each followed by ours beside the published one.
+
+    Below the last window stand lines on who has no numbers, and on who was not isolated.
+    """
+    shown: list[Table | Text] = []
+    for window, _ in enumerate(windows(score), 1):
+        shown.append(render(score, window - 1))
+        if window == len(windows(score)):
+            shown += _remarks(score)
+        shown += published_tables(score, window - 1)
+    return shown or _remarks(score)
+
+
+def _remarks(score: Score) -> list[Table | Text]:
+    """Why rows have no numbers, and how agents ran that were not isolated."""
+    from rich.text import Text
+
+    told = [(MISSING, row.agent, row.note) for row in unscored(score)]
+    told += [
+        (MARK, row.agent, row.isolation) for row in score.rows if not is_isolated(row.isolation)
     ]
+    return [Text(plain(f"{mark} {name}: {text}"), style="dim") for mark, name, text in told]
 
 
 def published_tables(score: Score, window: int = 0) -> list[Table]:
@@ -94,7 +115,8 @@ def _published(score: Score, window: int, pairs: Sequence[tuple[Row, Facts]]) ->
     from rich.text import Text
 
     numbers = sorted({str(row["table"]) for _, row in pairs if row.get("table")})
-    source = f"Table {names(numbers)}" if numbers else "the published table"
+    noun = "Table" if len(numbers) == 1 else "Tables"
+    source = f"{noun} {names(numbers)}" if numbers else "the published table"
     heading = f"{score.task} · {windows(score)[window].name} · beside {source}"
     made = Table(
         title=Text(plain(heading)),
@@ -140,7 +162,7 @@ def render(score: Score, window: int = 0) -> Table:
     """The rows of one window: value and, dim, the 90 % interval; at most 100 columns wide.
 
     The best agent of a column is bold and marked: a disc where its interval overlaps no other
-    agent's, a ring where it does.
+    agent's, a ring where it does. Who has no numbers stands last.
 
     Args:
         score: of a run.
@@ -153,28 +175,54 @@ def render(score: Score, window: int = 0) -> Table:
     place = windows(score)[window]
     rows = window_rows(score, window)
     heading = f"{score.task} · {place.name} · {place.start} to {place.end}"
+    tops = {name: best(rows, name) for name in KEY}
+    ranked = any(top.agents for top in tops.values())
+    legend = "; ○ best, ● best and apart from all others" if ranked else ""
     made = Table(
         title=Text(plain(heading)),
         title_justify="left",
         title_style="bold",
-        caption=Text("median over seeds, 90 % interval; ○ best, ● best and apart from all others"),
+        caption=Text(f"median over seeds, 90 % interval{legend}"),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_edge=False,
     )
-    made.add_column("agent", min_width=8, max_width=LONGEST, overflow="ellipsis")
+    made.add_column("agent", min_width=SHORTEST, max_width=LONGEST, overflow="ellipsis")
     for name, head in KEY.items():
         made.add_column(head, justify="right", no_wrap=True)
         if name != _LAST:
             made.add_column("", justify="left", no_wrap=True, style="dim")
-    tops = {name: best(rows, name) for name in KEY}
     for position, row in enumerate(rows):
         last = position + 1 == len(rows) or rows[position + 1][0].kind != row[0].kind
         cells = [cell for name in KEY for cell in _cells(row, name, tops[name])]
-        made.add_row(Text(plain(row[0].agent)), *cells, end_section=last)
+        made.add_row(_Name(row[0]), *cells, end_section=last)
+    for absent in unscored(score):
+        made.add_row(_Name(absent), *[*[Text(MISSING), Text("")] * len(KEY)][:-1])
     return made
+
+
+class _Name:
+    """An agent's name, cut where there is no room; the mark behind it never is."""
+
+    def __init__(self, row: AgentScore) -> None:
+        self.name = plain(row.agent)
+        self.mark = "" if is_isolated(row.isolation) else f" {MARK}"
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.cells import cell_len
+        from rich.measure import Measurement
+
+        whole = cell_len(self.name + self.mark)
+        return Measurement(min(SHORTEST, whole), whole)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        name = Text(self.name)
+        name.truncate(options.max_width - len(self.mark), overflow="ellipsis")
+        yield name.append(self.mark)
 
 
 _LAST = list(KEY)[-1]

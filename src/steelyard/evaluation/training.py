@@ -70,6 +70,7 @@ def fit(
     chunk: int | None = None,
     devices: Sequence[Any] | None = None,
     across: Across = "jobs",
+    most: int | None = None,
 ) -> Trained:
     """Train `agent` once per seed and window, all in one program.
 
@@ -96,6 +97,7 @@ def fit(
             as suit it where None.
         devices: to train on; where None, every accelerator, or the CPU.
         across: what is dealt out to several devices, jobs or the environments of each.
+        most: updates after which to stop, up to the end of a piece; all of them where None.
 
     Raises:
         TrainingError: a log value is not finite; it names the seed, the window and the update, and
@@ -110,7 +112,7 @@ def fit(
     if keep and jax.process_count() > 1:
         raise ConfigError("the state of learners is not kept on several hosts", hint="keep=False")
     size, piece, beside = _cut(jobs, places, chunk, pieces)
-    work = _Work(jobs, size, piece, across, strict, keep)
+    work = _Work(jobs, size, piece, across, strict, keep, min(most or 2**62, jobs.agent.updates))
     return _gather(jobs, _run(work, places, beside, progress), keep=keep)
 
 
@@ -139,7 +141,7 @@ class _Meter:
 
 @dataclass(frozen=True)
 class _Work:
-    """How the jobs are trained: `size` of them and `piece` updates per call."""
+    """How the jobs are trained: `size` of them and `piece` updates per call, `until` so many."""
 
     jobs: Jobs
     size: int
@@ -147,6 +149,7 @@ class _Work:
     across: Across
     strict: bool
     keep: bool
+    until: int
 
 
 def _run(
@@ -163,7 +166,7 @@ def _run(
         for first in range(0, jobs.total, work.size)
     ]
     own = own_share(parts) if alone else parts
-    meter = _Meter(progress, jobs.agent.updates * len(own))
+    meter = _Meter(progress, work.until * len(own))
     if places[0][0].platform == "cpu" and len(places) == 1:
         places = [*places] * min(_cores(), beside, len(own))
     crew: Crew[tuple[int, ...], _Done] = Crew(
@@ -224,7 +227,7 @@ def _train_part(
         # filled up, so that one program serves all parts
         inputs = jobs.inputs([*part] + [part[-1]] * (work.size - len(part)), place)
         state = start(inputs, jobs.axes, together)
-        while made < jobs.agent.updates:
+        while made < work.until:
             if stop.is_set():
                 return None
             state, log = advance(inputs.given, state, work.piece, jobs.axes, together)

@@ -62,7 +62,8 @@ class Artefact:
     @property
     def seen_until(self) -> np.datetime64:
         """Last time that training or validation saw; scales and quantiles are older."""
-        return np.datetime64(self.facts["seen_until"], "ns")
+        spans = (self.facts[name][1] for name in ("train", "validate"))
+        return max(np.datetime64(one, "ns") for one in (*spans, self.facts["seen_until"]))
 
     def rows_of(self, timestamps: Stamps) -> NDArray[np.int64]:
         """Row (n,) of each time; -1 where there is none."""
@@ -84,15 +85,18 @@ class Artefact:
         """Refuse rows on which the factors are better than they will ever be again.
 
         Raises:
-            ConfigError: some of the times are in sample.
+            ConfigError: some of the times are in sample. It names the asset and the first one.
         """
         known = self.in_sample(timestamps)
         if known.any():
+            first = moment(timestamps[int(np.argmax(known))])
+            start, until = moment(np.datetime64(self.facts["train"][0])), moment(self.seen_until)
             raise ConfigError(
-                f"cannot {purpose} on {known.sum()} of {len(known)} rows from "
-                f"{moment(timestamps[0])} on: up to {moment(self.seen_until)} the factors answer "
-                "what they have learnt by heart",
-                hint=f"begin behind {moment(self.seen_until)}, or allow in-sample rows explicitly",
+                f"cannot {purpose} on {known.sum()} of {len(known)} rows, the first at {first}: "
+                f"the factors of {self.facts['panel']['assets'][0]} were fitted on "
+                f"{start}..{until}, and up to its end answer what they have learnt by heart",
+                hint=f"begin behind {until}, or mine factors on rows before "
+                f"{moment(timestamps[0])}",
             )
 
     def features(self) -> tuple[Feature, ...]:

@@ -112,15 +112,14 @@ def mine(
     _require_spans(train, validate, len(panel))
     ahead, how = horizons or Horizons(), settings or Distillation()
     price, segment = price_of(panel), segment_of(panel)
-    training = moves(price, segment, train, ahead)
-    levels = quantiles(training)
-    labels = code(training, levels)
-    labels[slice(*validate)] = code(moves(price, segment, validate, ahead), levels)[
-        slice(*validate)
-    ]
-    inputs, scaler, kept = _inputs(panel, train, features or alphas(), correlation, labels)
-    lesson = Lesson(inputs, labels, segment, train, validate, ahead.longest)
+    known = panel.rows(0, validate[1])
+    labels, levels = _labels(price[: len(known)], segment[: len(known)], train, validate, ahead)
+    scaler, kept = _columns(known, train, features or alphas(), correlation, labels)
+    lesson = Lesson(
+        _inputs(known, scaler, kept), labels, segment[: len(known)], train, validate, ahead.longest
+    )
     done = distil(lesson, how, seed=seed, tell=tell)
+    inputs = lesson.inputs if len(known) == len(panel) else _inputs(panel, scaler, kept)
     values = _warm(factors_of(done.network, inputs, first_rows(segment)), segment, how.warmup)
     facts = _facts(panel, train, validate) | {
         "features": [entry.name for entry in scaler.features],
@@ -136,7 +135,8 @@ def mine(
     weights = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(done.network))
     stamps = panel.timestamps.astype("datetime64[ns]")
     made = Artefact(stamps, values, row_marks(panel), weights, facts)
-    return _judge(made, done, lesson, forward_returns(price, segment, ahead), ahead.offsets)
+    returns = forward_returns(price, segment, ahead)
+    return _judge(made, done, lesson, inputs, returns, ahead.offsets)
 
 
 def apply(
@@ -155,11 +155,10 @@ def apply(
     """
     facts, segment = artefact.facts, segment_of(panel)
     scaler = scaling.Scaler.from_dict(facts["scaler"], features)
-    table = scaler(panel)
-    chosen = [table.columns.index(name) for name in facts["kept"]]
+    inputs = _inputs(panel, scaler, facts["kept"])
     how = Distillation(**facts["settings"])
-    network = _network(artefact, len(chosen), how)
-    values = factors_of(network, table.values[:, chosen], first_rows(segment))
+    network = _network(artefact, inputs.shape[1], how)
+    values = factors_of(network, inputs, first_rows(segment))
     return _warm(values, segment, how.warmup)
 
 
@@ -172,30 +171,46 @@ def _require_spans(train: Rows, validate: Rows, rows: int) -> None:
         )
 
 
-def _inputs(
+def _labels(
+    price: Floats, segment: NDArray[np.int64], train: Rows, validate: Rows, ahead: Horizons
+) -> tuple[Matrix, Floats]:
+    """Labels (T, H) of training and of validation rows, and the quantiles of training that code."""
+    training = moves(price, segment, train, ahead)
+    levels = quantiles(training)
+    labels = code(training, levels)
+    later = slice(*validate)
+    labels[later] = code(moves(price, segment, validate, ahead), levels)[later]
+    return labels, levels
+
+
+def _columns(
     panel: Panel,
     train: Rows,
     features: Sequence[str | Feature],
     correlation: float | None,
     labels: Matrix,
-) -> tuple[Matrix, scaling.Scaler, tuple[str, ...]]:
-    """Scaled features (T, D), their scaler, and the names of the columns.
+) -> tuple[scaling.Scaler, tuple[str, ...]]:
+    """The scaler of all features, and the names of the columns that are distilled.
 
     The level of the price, which a scaler adds, is left out: it is another one after training.
     """
     columns = scaling.columns(panel, features)
     scaler = columns.fit(train)
     names = scaler.columns[1:]
-    table = scaler.scale(columns.values).values[:, 1:]
     if correlation is None:
-        return np.ascontiguousarray(table), scaler, names
+        return scaler, names
     with np.errstate(invalid="ignore"):
         target = labels.sum(axis=1, dtype=np.float64)  # NaN where a horizon has no label
     chosen = CorrelationSelection.fit(
         columns.values[:, 1:], train, names, threshold=correlation, label=target
-    ).kept
-    places = [names.index(name) for name in chosen]
-    return np.ascontiguousarray(table[:, places]), scaler, chosen
+    )
+    return scaler, chosen.kept
+
+
+def _inputs(panel: Panel, scaler: scaling.Scaler, kept: Sequence[str]) -> Matrix:
+    """Scaled features (T, D) of the columns that are distilled."""
+    table = scaler(panel)
+    return np.ascontiguousarray(table.values[:, [table.columns.index(name) for name in kept]])
 
 
 def _warm(values: Matrix, segment: NDArray[np.int64], warmup: int) -> Matrix:
@@ -230,15 +245,16 @@ def _judge(
     artefact: Artefact,
     done: Distilled,
     lesson: Lesson,
+    inputs: Matrix,
     returns: Floats,
     offsets: tuple[int, ...],
 ) -> Mined:
-    """What the factors are worth on rows that they do not know."""
-    stop, last = lesson.validate[1], len(lesson.inputs)
+    """What the factors are worth on rows that they do not know; (T, D) `inputs` has them all."""
+    stop, last = lesson.validate[1], len(inputs)
     unseen = bool(np.isfinite(returns[stop:]).any(axis=0).all())
     judged = (stop, last) if unseen else lesson.validate
     rows, future = slice(*judged), returns[slice(*judged)]
-    values, inputs = artefact.values.astype(np.float64), lesson.inputs.astype(np.float64)
+    values, shown = artefact.values.astype(np.float64), inputs.astype(np.float64)
     information = tuple(
         tuple(
             information_coefficient(factor, after, block=2 * offset)
@@ -250,11 +266,11 @@ def _judge(
     labels = lesson.labels.astype(np.float64)
     chosen = validation_rows(lesson, artefact.facts["settings"]["warmup"])
     linear = ridge(
-        inputs[train], labels[train],
-        inputs[validate], np.where(chosen, labels[validate], np.nan),
+        shown[train], labels[train],
+        shown[validate], np.where(chosen, labels[validate], np.nan),
     )  # fmt: skip
     score = readout(values[train], labels[train])(values[rows])
-    comparison = tuple(compare(score, linear(inputs[rows]), future, offsets))
+    comparison = tuple(compare(score, linear(shown[rows]), future, offsets))
     return Mined(
         artefact, done.history, done.best, judged, unseen, offsets, information, comparison
     )

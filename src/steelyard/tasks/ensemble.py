@@ -51,14 +51,14 @@ STOCK_ENSEMBLE = register(
     "stock-ensemble",
     Task(
         name="stock-ensemble",
-        version=1,
+        version=2,
         summary="Three ensembles and their agents, trained anew every 5 sessions (Table 5)",
         data=PRICES,
         assets=DOW_30,
         features=TABLE_2,
         train=Window("train", "2009-01-02", "2020-06-30"),
         validate=Window("validate", "2020-07-01", "2020-12-31"),
-        windows=(Window("test", "2021-01-04", "2023-12-01"),),
+        windows=(Window("test", "2021-01-04", "2023-11-30"),),
         rolling=Rolling(train=30, validate=5, trade=5),
         episode=15,
         learning={

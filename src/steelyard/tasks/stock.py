@@ -33,19 +33,19 @@ STOCK_DOW30 = register(
     "stock-dow30",
     Task(
         name="stock-dow30",
-        version=1,
+        version=2,
         summary="Thirty Dow Jones stocks, whole shares, next-open fills; test 2021-2023 (Table 5)",
         data=PRICES,
         assets=DOW_30,
         features=("return_1", *TABLE_2),
         train=Window("train", "2009-01-02", "2018-12-31"),
         validate=Window("validate", "2019-01-02", "2020-12-31"),
-        windows=(Window("test", "2021-01-04", "2023-12-01"),),
+        windows=(Window("test", "2021-01-04", "2023-11-30"),),
         index=DJIA,
         agents=("ppo", *CLASSIC),
         published=rows_of(5),
     ),
-    summary="Thirty Dow Jones stocks, daily; test 2021-01-04..2023-12-01, the period of Table 5",
+    summary="Thirty Dow Jones stocks, daily; test 2021-01-04..2023-11-30, the period of Table 5",
 )
 
 STOCK_2023 = register(

@@ -7,8 +7,9 @@ from typing import Any
 
 from steelyard.evaluation.documents import plain_json
 from steelyard.evaluation.ranking import metric_names, windows
+from steelyard.evaluation.report.isolation import isolation
 from steelyard.evaluation.report.markup import Html, join, tag
-from steelyard.evaluation.report.numbers import money, number, percent, title
+from steelyard.evaluation.report.numbers import counted, money, number, percent, title
 from steelyard.evaluation.report.tables import scroll
 from steelyard.evaluation.results import AgentScore, Score
 from steelyard.metrics import metric_card
@@ -23,7 +24,7 @@ FILLS = {
 def key_facts(score: Score) -> Html:
     """What every number depends on, in a line."""
     card = score.card
-    seeds = max((len(row.seeds) for row in score.rows), default=0)
+    seeds = max((len(row.seeds) for row in score.rows if row.stands), default=0)
     facts: list[tuple[str, str]] = [
         (place.name if len(windows(score)) > 1 else "Test", _period(place.start, place.end))
         for place in windows(score)
@@ -36,10 +37,9 @@ def key_facts(score: Score) -> Html:
     if "cash" in card:
         facts.append(("Capital", money(float(card["cash"]))))
     facts += _rules(card.get("rules") or {})
-    facts.append(
-        ("Universe", ", ".join(score.assets[:1]) if one else f"{len(score.assets)} assets")
-    )
-    facts.append(("Seeds", str(seeds)))
+    facts.append(("Universe", score.assets[0] if one else counted(len(score.assets), "asset")))
+    if seeds:
+        facts.append(("Seeds", str(seeds)))
     return fact_list(facts, "facts")
 
 
@@ -57,17 +57,16 @@ def _rules(rules: Facts) -> list[tuple[str, str]]:
 
 def _book(rules: Facts) -> list[tuple[str, str]]:
     """How an order book is traded."""
-    walks = rules["execution"] == "walk"
+    walks, gap = rules["execution"] == "walk", rules["step_gap"]
     fee = percent(float(rules["taker_fee" if walks else "maker_fee"]), 3, sign=False)
     slip = percent(float(rules["slippage"]), 3, sign=False)
-    rows = f"{rules['delay']} row{'' if rules['delay'] == 1 else 's'}"
-    late = f"{rows} later" if rules["delay"] else "in the book just seen"
+    late = f"{counted(rules['delay'], 'row')} later" if rules["delay"] else "in the book just seen"
     return [
         ("Orders", f"{rules['order_size']} x {rules['unit']} of a coin or share, {late}"),
         ("Position", f"at most {rules['max_position']} x {rules['unit']}, long or short"),
         ("Fill", "walks the levels of the book" if walks else f"at the mid, slipping {slip}"),
         ("Fee", fee + " each side"),
-        ("Clock", f"a decision every {rules['step_gap']} rows"),
+        ("Clock", "a decision every " + (f"{gap} rows" if gap != 1 else "row")),
     ]
 
 
@@ -99,7 +98,7 @@ def task(score: Score) -> Html:
     return join(
         [
             fact_list([(title(key), _plain(value)) for key, value in card.items()]),
-            tag("h3", "Settings of the agents"),
+            tag("h3", "Settings of the agents") if agents else Html(""),
             *agents,
             tag("p", f"Ran in {number(score.seconds, 0)} s with {versions or 'unknown versions'}."),
         ]
@@ -108,7 +107,11 @@ def task(score: Score) -> Html:
 
 def conventions(score: Score) -> Html:
     """How the numbers are made."""
-    names = metric_names(score)
+    names = metric_names(score) or [
+        name
+        for name, fact in score.conventions.items()
+        if isinstance(fact, Mapping) and "formula" in fact
+    ]
     rest = [
         (title(key), _plain(fact)) for key, fact in score.conventions.items() if key not in names
     ]
@@ -124,6 +127,7 @@ def conventions(score: Score) -> Html:
             ),
             _convention_table(names, score.conventions),
             fact_list(rest),
+            isolation(score),
         ]
     )
 
@@ -134,8 +138,8 @@ def verify(score: Score, bundle: str) -> Html:
         [
             tag(
                 "p",
-                "Every action of every agent is recorded beside this file. This command replays "
-                "them on the exact ledger and compares all numbers, bit for bit:",
+                "Every action of every agent with numbers is recorded beside this file. This "
+                "command replays them on the exact ledger and compares all numbers, bit for bit:",
                 class_="lead",
             ),
             tag("pre", tag("code", f"steelyard verify {bundle}")),

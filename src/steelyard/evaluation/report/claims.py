@@ -11,6 +11,7 @@ from steelyard.evaluation.report.forest import forest
 from steelyard.evaluation.report.markup import Html, join, tag
 from steelyard.evaluation.report.numbers import (
     MISSING,
+    counted,
     is_percent,
     lead_interval,
     lead_value,
@@ -20,7 +21,7 @@ from steelyard.evaluation.report.numbers import (
     title,
 )
 from steelyard.evaluation.report.tables import scroll
-from steelyard.evaluation.results import Decision, Score, Verdict
+from steelyard.evaluation.results import UNJUDGED, Decision, Score, Verdict
 
 ORDER: tuple[Decision, ...] = ("supported", "refuted", "undecided")
 
@@ -55,20 +56,22 @@ def claims(score: Score) -> Html:
 
 
 def claims_sentence(score: Score) -> list[str]:
-    """How many claims were supported, refuted and left undecided."""
+    """How many claims were supported, refuted, left undecided, and could not be judged."""
     if not score.verdicts:
         return []
-    found = [one.decision for one in score.verdicts]
+    found = [one.decision for one in score.verdicts if one.ahead is not None]
+    left = len(score.verdicts) - len(found)
     each = [f"{found.count(one)} {one}" for one in ORDER if one in found]
-    noun = "claim" if len(found) == 1 else "claims"
-    return [f"Of {len(found)} {noun} that were put to the test: {names(each)}."]
+    said = f"{counted(len(found), 'claim')} put to the test: {names(each)}." if found else ""
+    open_ = f"{counted(left, 'claim')} not judged: a side has no numbers." if left else ""
+    return [" ".join(one for one in (said, open_) if one)]
 
 
 def claim_lines(score: Score) -> list[str]:
     """One line per verdict, for the terminal."""
     many = len(windows(score)) > 1
     return [
-        f"{MARKS[one.decision]} {one.decision} · {plain(one.window) + ' · ' if many else ''}"
+        f"{_decided(one)} · {plain(one.window) + ' · ' if many else ''}"
         f"{plain(one.text)}: {_found(one)}"
         for one in score.verdicts
     ]
@@ -77,12 +80,21 @@ def claim_lines(score: Score) -> list[str]:
 def _found(one: Verdict) -> str:
     """The lead in as few words as can be."""
     if one.ahead is None:
-        return one.sentence
+        return one.sentence.removeprefix(UNJUDGED).strip()
     told = (
         f"{lead_value(one.metric, one.ahead.value)} in {quantity(one.metric)} "
         f"({lead_interval(one.metric, one.ahead)})"
     )
     return told + (f", {_along(one)} pairs" if len(one.pairs) > 1 else "")
+
+
+def _decided(one: Verdict) -> str:
+    """The decision with its mark; a claim of which a side has no numbers is not even undecided."""
+    return (
+        f"{MARKS[one.decision]} {one.decision}"
+        if one.ahead is not None
+        else f"{MISSING} not judged"
+    )
 
 
 def _along(one: Verdict) -> str:
@@ -108,7 +120,7 @@ def _row(one: Verdict) -> Html:
     if one.ahead is not None:
         value = lead_value(one.metric, one.ahead.value)
         interval = tag("small", lead_interval(one.metric, one.ahead))
-    chip = tag("span", f"{MARKS[one.decision]} {one.decision}", class_=f"chip {one.decision}")
+    chip = tag("span", _decided(one), class_=f"chip {one.decision}")
     return tag(
         "tr",
         tag("th", one.text, tag("small", title(one.metric)), scope="row"),
@@ -122,7 +134,9 @@ def _row(one: Verdict) -> Html:
 def _pairs(one: Verdict, style: Mapping[str, str]) -> Html:
     """The lead of every pair, below that of the groups."""
     held = {f"{pair.better} over {pair.than}": pair.ahead for pair in one.pairs}
-    styles = {f"{pair.better} over {pair.than}": style[pair.better] for pair in one.pairs}
+    styles = {
+        f"{pair.better} over {pair.than}": style.get(pair.better, "neutral") for pair in one.pairs
+    }
     if one.ahead is not None:
         held = {WHOLE: one.ahead, **held}
     caption = tag(

@@ -12,7 +12,7 @@ from steelyard.evaluation.report.axes import time_ticks
 from steelyard.evaluation.report.charts import stack_chart
 from steelyard.evaluation.report.heat import blocks, heat_picture, heat_table, legend
 from steelyard.evaluation.report.markup import Html, join, tag
-from steelyard.evaluation.report.numbers import number, percent
+from steelyard.evaluation.report.numbers import counted, number, percent
 from steelyard.evaluation.report.plot import POINTS, Look
 from steelyard.evaluation.report.series import Layer
 from steelyard.evaluation.results import AgentScore, Score
@@ -34,7 +34,7 @@ MATRICES: tuple[tuple[str, str, str], ...] = (
 
 def ensembles(score: Score) -> Html:
     """A part per ensemble; empty where no agent has members."""
-    found = [row for row in score.rows if row.ensemble.get("members")]
+    found = [row for row in score.rows if row.stands and row.ensemble.get("members")]
     if not found:
         return Html("")
     lead = (
@@ -53,7 +53,7 @@ def _ensemble(row: AgentScore) -> Html:
     facts = row.ensemble
     members = [str(name) for name in facts["members"]]
     weights = _matrix(facts.get("weights"), (len(facts.get("dates") or ()), len(members)))
-    said = f"{len(members)} member" + ("" if len(members) == 1 else "s")
+    said = counted(len(members), "member")
     if len(row.seeds) > 1 or "seed" in facts:
         said += f", seed {facts.get('seed', row.seeds[0])}"
     matrices = [_pairwise(members, facts, *one) for one in MATRICES]
@@ -73,10 +73,9 @@ def _weights(agent: str, members: Sequence[str], weights: Floats, facts: Facts) 
     known = np.nan_to_num(weights)
     effective = np.mean(1.0 / np.maximum((known**2).sum(axis=1), 1e-12))
     dropped = percent(float((known <= 0).mean()), 0, sign=False)
-    count = f"{len(dates):,} window" + ("" if len(dates) == 1 else "s")
     said = (
-        f"Weights in {count}; on average worth {number(effective, 1)} equal members; "
-        f"{dropped} of the weights are 0 (discarded)."
+        f"Weights in {counted(len(dates), 'window')}; on average worth "
+        f"{number(effective, 1)} equal members; {dropped} of the weights are 0 (discarded)."
     )
     parts = [tag("p", said, class_="lead")]
     if len(members) <= COLOURS:

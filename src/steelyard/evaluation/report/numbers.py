@@ -120,6 +120,11 @@ def names(items: Sequence[str]) -> str:
     return ", ".join(items[:-1]) + " and " + items[-1]
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 return`, `2 returns`, `1,000 returns`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def money(value: float) -> str:
     """Quote currency without decimals."""
     return number(value, 0)

@@ -11,11 +11,12 @@ from importlib.resources import files
 from steelyard.evaluation.ranking import window_rows, windows
 from steelyard.evaluation.report import card
 from steelyard.evaluation.report.claims import claims, claims_sentence
+from steelyard.evaluation.report.comparison import Comparison, compare
 from steelyard.evaluation.report.ensembles import ensembles
 from steelyard.evaluation.report.markup import Html, tag
 from steelyard.evaluation.report.plot import index_rules
 from steelyard.evaluation.report.training import training
-from steelyard.evaluation.report.verdict import Comparison, compare, verdict
+from steelyard.evaluation.report.verdict import refusals, verdict
 from steelyard.evaluation.report.window import tab_rules, window
 from steelyard.evaluation.results import Score
 
@@ -81,9 +82,11 @@ def _head(score: Score, headline: str) -> Html:
 
 def _header(score: Score, sentences: Sequence[str]) -> Html:
     """Title, verdict and the facts that every number depends on."""
-    headline, *others = (sentence.replace("'", "\u2019") for sentence in sentences)
-    points = [tag("li", sentence) for sentence in others]
+    refused = refusals(score)
+    headline, *others = sentences
+    points = [tag("li", _curled(one)) for one in others if one not in refused]
     notes = [tag("p", "Note: ", note, class_="warning") for note in score.notes]
+    notes += [tag("p", _curled(one), class_="warning") for one in refused]
     summary = str(score.card.get("summary", ""))
     code = tag("code", score.fingerprint)
     return tag(
@@ -92,10 +95,14 @@ def _header(score: Score, sentences: Sequence[str]) -> Html:
         tag("h1", score.task),
         tag("p", summary, class_="summary") if summary else Html(""),
         *notes,
-        tag("p", headline, class_="verdict"),
+        tag("p", _curled(headline), class_="verdict"),
         tag("ul", *points, class_="verdict-points") if points else Html(""),
         card.key_facts(score),
     )
+
+
+def _curled(sentence: str) -> str:
+    return sentence.replace("'", "\u2019")
 
 
 def _navigation(anchors: Sequence[tuple[str, str]]) -> Html:

@@ -11,6 +11,7 @@ from steelyard.evaluation.report.axes import SIZE, Range, Tick
 from steelyard.evaluation.report.markup import Html, join, tag
 from steelyard.evaluation.report.numbers import (
     MISSING,
+    counted,
     is_percent,
     metric_interval,
     metric_value,
@@ -77,9 +78,12 @@ def sentences(search: Search) -> list[str]:
     best, cross = search.chosen, search.cross_validation
     name = label(search).replace("Lead", "lead")
     assert best.value is not None
-    place = "the validation rows" if cross is None else f"average over {cross.count} splits"
+    many = len(search.trials)
+    place = (
+        "the validation rows" if cross is None else f"average over {counted(cross.count, 'split')}"
+    )
     found = (
-        f"The best of {len(search.trials)} trials has a {name} of "
+        f"The {f'best of {many} trials' if many > 1 else 'only trial'} has a {name} of "
         f"{metric_value(search.metric, best.value.value)} on {place} "
         f"({metric_interval(search.metric, best.value)})"
     )
@@ -95,9 +99,20 @@ def sentences(search: Search) -> list[str]:
     return [
         found + ".",
         *chance,
-        "The probability that its Sharpe ratio is more than the luck of so many tries is "
-        f"{percent(deflated(search), 0, sign=False)} (deflated Sharpe ratio).",
+        *_luck(search),
         "These rows chose the settings, so they cannot say what they are worth. The test can.",
+    ]
+
+
+def _luck(search: Search) -> list[str]:
+    """How likely the best trial is more than luck; nothing where a single return cannot tell."""
+    moments = search.chosen.moments
+    if moments is None or moments.bars < 2:
+        return []
+    luck = "the luck of so many tries" if len(search.trials) > 1 else "luck"
+    return [
+        f"The probability that its Sharpe ratio is more than {luck} is "
+        f"{percent(deflated(search), 0, sign=False)} (deflated Sharpe ratio)."
     ]
 
 
@@ -119,9 +134,10 @@ def _rows_that_chose(search: Search) -> dict[str, str]:
     cross, period = search.cross_validation, " to ".join(search.period)
     if cross is None:
         return {"Validation": period}
-    cut = f"{cross.held_out} of {cross.groups} groups held out: {cross.count} splits, "
-    gaps = f"{cross.purge} rows purged, {cross.embargo} under embargo"
-    return {"Cross-validation": period, "Splits": f"{cut}{cross.path_count} paths; {gaps}"}
+    cut = f"{cross.held_out} of {cross.groups} groups held out: "
+    made = f"{counted(cross.count, 'split')}, {counted(cross.path_count, 'path')}"
+    gaps = f"{counted(cross.purge, 'row')} purged, {cross.embargo} under embargo"
+    return {"Cross-validation": period, "Splits": f"{cut}{made}; {gaps}"}
 
 
 def _head(search: Search, headline: str) -> Html:

@@ -47,12 +47,12 @@ class Layer:
 
 
 def styles(score: Score) -> dict[str, str]:
-    """CSS classes of every agent, the same in all charts: eight colours, then dashed ones."""
+    """CSS classes of every row with numbers, the same in all charts: eight colours, then dashed."""
     order = {"learned": 0, "classic": 1}
-    agents = [row for row in score.rows if row.kind != "index"]
+    agents = [row for row in score.rows if row.kind != "index" and row.stands]
     agents.sort(key=lambda row: order.get(row.kind, 2))
     found = {row.agent: _style(number) + " " + row.kind for number, row in enumerate(agents)}
-    indices = [row for row in score.rows if row.kind == "index"]
+    indices = [row for row in score.rows if row.kind == "index" and row.stands]
     return found | {row.agent: f"neutral dash{n % 3 + 1} index" for n, row in enumerate(indices)}
 
 

@@ -19,9 +19,11 @@ from steelyard.evaluation.report.numbers import (
 )
 from steelyard.evaluation.report.published import HEADING, footnotes, published_row
 from steelyard.evaluation.report.series import Trading, trading
-from steelyard.evaluation.results import WindowScore
+from steelyard.evaluation.results import AgentScore, WindowScore, is_isolated
 from steelyard.metrics import metric_card
 from steelyard.types import Facts
+
+_NOTHING = Html("")
 
 GROUPS = {"learned": "Learned", "classic": "Without learning", "index": "Index"}
 
@@ -31,11 +33,12 @@ def metric_table(
     metrics: Sequence[str],
     style: Mapping[str, str],
     published: Sequence[Facts],
+    unscored: Sequence[AgentScore] = (),
 ) -> Html:
-    """One row per agent, one column per metric, published rows in a group of their own.
+    """One row per agent, one column per metric; groups for who has no numbers, and for others'.
 
     The best agent of a column is marked with a disc, a full one where its interval overlaps that
-    of no other agent.
+    of no other agent; an agent that was not isolated has a badge.
     """
     tops = {name: best(rows, name) for name in metrics}
     head = tag("tr", tag("th", "Agent", scope="col"), *(_metric_head(name) for name in metrics))
@@ -47,12 +50,35 @@ def metric_table(
         cells = [_estimate(name, window, tops[name], agent.agent) for name in metrics]
         seeds = f"{len(agent.seeds)} seeds" if len(agent.seeds) > 1 else ""
         notes = " · ".join(note for note in (seeds, agent.note) if note)
-        body.append(tag("tr", _agent_head(agent.agent, style[agent.agent], notes), *cells))
+        head_cell = _agent_head(agent.agent, style[agent.agent], notes, _badge(agent.isolation))
+        body.append(tag("tr", head_cell, *cells))
+    body += _refused(unscored, len(metrics))
     if published:
         body.append(_group(HEADING, len(metrics) + 1))
         numbered = zip(published, footnotes(published), strict=True)
         body += [published_row(row, footnote, metrics) for row, footnote in numbered]
     return scroll(tag("table", tag("thead", head), tag("tbody", *body), class_="metrics"))
+
+
+def _refused(unscored: Sequence[AgentScore], columns: int) -> list[Html]:
+    """A group of rows that have a reason instead of numbers."""
+    rows = [
+        tag(
+            "tr",
+            tag("th", tag("span", row.agent), _badge(row.isolation), scope="row"),
+            tag("td", row.note or MISSING, colspan=columns, class_="reason"),
+        )
+        for row in unscored
+    ]
+    return [_group("Not scored", columns + 1), *rows] if rows else []
+
+
+def _badge(isolation: str) -> Html:
+    """A mark with how an agent ran, where that is no proof; it leads to the table of all."""
+    if is_isolated(isolation):
+        return Html("")
+    word = "not isolated" if "not isolated" in isolation else isolation.split(":")[0]
+    return tag("a", f"\u2021 {word}", href="#conventions", title=isolation, class_="badge")
 
 
 _TRADING: tuple[tuple[str, str, str], ...] = (
@@ -77,7 +103,7 @@ def trading_table(rows: Sequence[Row], style: Mapping[str, str]) -> Html:
     ]
     most = [max(one.turnover for one in held.values()), max(one.drag for one in held.values())]
     body = [
-        tag("tr", _agent_head(name, style[name], ""), *_trading_cells(one, *most))
+        tag("tr", _agent_head(name, style[name]), *_trading_cells(one, *most))
         for name, one in held.items()
     ]
     head = tag("tr", tag("th", "Agent", scope="col"), *heads)
@@ -120,9 +146,10 @@ def _group(label: str, columns: int) -> Html:
     return tag("tr", tag("th", label, colspan=columns, scope="colgroup"), class_="group")
 
 
-def _agent_head(name: str, style: str, note: str) -> Html:
-    below = tag("small", note) if note else Html("")
-    return tag("th", tag("i", class_=f"swatch {style}"), tag("span", name, below), scope="row")
+def _agent_head(name: str, style: str, note: str = "", badge: Html = _NOTHING) -> Html:
+    below = tag("small", note) if note else _NOTHING
+    swatch = tag("i", class_=f"swatch {style}")
+    return tag("th", swatch, tag("span", name, below), badge, scope="row")
 
 
 def _estimate(metric: str, window: WindowScore, top: Best, agent: str) -> Html:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steelyard.evaluation.ranking import FEW, Row, metric_names, windows
+from steelyard.evaluation.ranking import FEW, Row, best, metric_names, unscored, windows
 from steelyard.evaluation.report import series
 from steelyard.evaluation.report.beside import beside
 from steelyard.evaluation.report.charts import line_chart, stack_chart
+from steelyard.evaluation.report.comparison import KEY, Comparison
 from steelyard.evaluation.report.forest import forest
 from steelyard.evaluation.report.markup import Html, join, tag
+from steelyard.evaluation.report.numbers import counted
 from steelyard.evaluation.report.plot import Look
 from steelyard.evaluation.report.published import published_in, published_notes
 from steelyard.evaluation.report.tables import metric_table, trading_table
-from steelyard.evaluation.report.verdict import KEY, Comparison
 from steelyard.evaluation.results import AgentScore, Backtest, Score
 
 
@@ -22,7 +23,7 @@ def window(score: Score, position: int, comparison: Comparison, anchor: str) -> 
     place = windows(score)[position]
     rows = comparison.rows
     style = series.styles(score)
-    span = f"{place.start} to {place.end} · {comparison.bars + 1:,} rows"
+    span = f"{place.start} to {place.end} · {counted(comparison.bars + 1, 'row')}"
     return tag(
         "section",
         tag("h2", comparison.window, tag("small", span)),
@@ -41,8 +42,9 @@ def _few(bars: int) -> Html:
     if bars >= FEW:
         return Html("")
     said = (
-        f"{bars} returns are too few to tell agents apart. Annualised numbers extrapolate them, "
-        "and intervals are narrower than the truth: they only know what these bars showed."
+        f"{counted(bars, 'return')} {'is' if bars == 1 else 'are'} too few to tell agents apart: "
+        "nobody is marked as the best. Annualised numbers extrapolate them, and intervals are "
+        "narrower than the truth: they only know what these bars showed."
     )
     return tag("p", said, class_="warning")
 
@@ -97,20 +99,23 @@ def _forests(comparison: Comparison, style: Mapping[str, str]) -> Html:
 
 def _metrics(score: Score, position: int, rows: Sequence[Row], style: Mapping[str, str]) -> Html:
     published = published_in(score.published, position, windows(score))
-    said = (
-        "Median over seeds, 90 % interval below. ",
-        tag("span", "○", class_="disc"),
-        " best agent of the column, ",
-        tag("span", "●", class_="disc"),
-        " best with an interval that overlaps no other agent's. An index pays no costs and does "
-        "not compete, nor does an account that never moved.",
-    )
+    metrics = metric_names(score)
+    said: tuple[str, ...] = ("Median over seeds, 90 % interval below.",)
+    if any(best(rows, metric).agents for metric in metrics):
+        said += (
+            " ",
+            tag("span", "○", class_="disc"),
+            " best agent of the column, ",
+            tag("span", "●", class_="disc"),
+            " best with an interval that overlaps no other agent's. An index pays no costs and "
+            "does not compete, nor does an account that never traded.",
+        )
     notes = [published_notes(published), beside(rows, published, style)] if published else []
     return join(
         [
             tag("h3", "Metrics"),
             tag("p", *said, class_="lead"),
-            metric_table(rows, metric_names(score), style, published),
+            metric_table(rows, metrics, style, published, unscored(score)),
             *notes,
         ]
     )

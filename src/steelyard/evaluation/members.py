@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from steelyard.agents.diversity import Diversity, measure
-from steelyard.rollout import Env, Params, Policy, rollout
+from steelyard.rollout import Env, Params, Policy, scored_pass
 from steelyard.types import Floats
 
 
 def sharpe_of(groups: Any, env: Env, params: Params, cash: float, *, windows: bool) -> Floats:
     """Sharpe ratio per bar, (M,) or (R, M), of members that each trade one pass (equation 6).
 
-    Not annualised, risk-free rate 0, ddof 1; 0 for an account that never moves.
+    Not annualised, risk-free rate 0, ddof 1; 0 for an account that never moves. One that is ruined
+    does not move again.
 
     Args:
         groups: policies stacked over members, with `windows` over rounds before that.
@@ -70,8 +71,7 @@ def _values(env: Env, params: Params, group: Any, length: int, windows: bool) ->
 
     def members(params: Params, group: Any) -> Any:
         def one(policy: Policy) -> Any:
-            steps = rollout(jax.random.key(0), env, params, policy, length, sample=False)[1]
-            return steps.info["value"]
+            return scored_pass(jax.random.key(0), env, params, policy, length).info["value"]
 
         return jax.vmap(one)(group)
 

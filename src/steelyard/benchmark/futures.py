@@ -1,0 +1,76 @@
+"""Other futures: what a task would be had something else come after a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.lookahead import another_future
+from steelyard.rollout import Params
+from steelyard.types import Floats, Panel
+
+CUTS = 8
+"""Decisions after which the future is replaced, the first and the last one among them."""
+
+LATER = 48
+"""Rows that another panel has behind the row up to which it is the same."""
+
+
+def cuts_of(decisions: int) -> list[int]:
+    """Numbers of the decisions behind which another future begins, at most `CUTS`."""
+    return sorted({round(at) for at in np.linspace(0, decisions - 1, min(CUTS, decisions))})
+
+
+def futures(params: Params, rows: NDArray[np.int64]) -> Iterator[tuple[int, Params]]:
+    """(decision, params in which everything behind its close is another future), at every cut.
+
+    Args:
+        params: of one pass.
+        rows: (D,) row of each decision.
+    """
+    for cut in cuts_of(len(rows)):
+        yield cut, in_another_future(params, int(rows[cut]))
+
+
+def in_another_future(params: Params, row: int) -> Params:
+    """The same settings on a market that is unrelated behind `row`."""
+    return replace(params, market=another_future(params.market, row))
+
+
+def another_panel(panel: Panel, row: int, *, same_clock: bool = False) -> Panel:
+    """The panel up to `row`, and behind it other rows, another number of them, on other dates.
+
+    The other rows are earlier ones in another order at twice the price, so that they are bars, or
+    books, as good as the true ones.
+
+    Args:
+        same_clock: keep number and dates of the rows.
+    """
+    random = np.random.default_rng(row)
+    known, count = np.arange(row + 1), len(panel) - row - 1 if same_clock else LATER
+    later = random.choice(known, count)
+
+    def changed(values: Floats) -> Floats:
+        return np.concatenate([values[known], 2.0 * values[later]])
+
+    context = {name: changed(values) for name, values in panel.context.items()}
+    if "segment" in panel.context:
+        segment = panel.context["segment"]
+        context["segment"] = np.append(segment[known], np.full(count, segment[row] + 1))
+    return replace(
+        panel,
+        timestamps=panel.timestamps if same_clock else _other_clock(panel.timestamps, row, count),
+        fields={name: changed(values) for name, values in panel.fields.items()},
+        context=context,
+    )
+
+
+def _other_clock(stamps: NDArray[np.datetime64], row: int, count: int) -> NDArray[np.datetime64]:
+    """The timestamps up to `row`, and then every third one of a clock of the same kind."""
+    known = stamps[: row + 1].astype("datetime64[us]").astype(np.int64)
+    step = 3 * max(int(np.median(np.diff(known))), 1) if len(known) > 1 else 3 * 86_400_000_000
+    behind = known[-1] + step * np.arange(1, count + 1)
+    return np.append(known, behind).astype("datetime64[us]").astype(stamps.dtype)

@@ -1,0 +1,1 @@
+"""Somebody's own code, asked in a process that holds nothing but what it may know."""

@@ -1,0 +1,91 @@
+"""An agent on its way to a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from steelyard.isolation.answers import LIBRARIES, PACKAGE, strangers_in
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a process needs to make the same agent.
+
+    Attributes:
+        path: where Python looks for modules.
+        files: (module, file) that are run first, in this order: files of somebody's own that were
+            named on the command line.
+        content: the agent, pickled.
+        code: folders and files that hold its source.
+    """
+
+    path: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    content: bytes
+    code: tuple[str, ...]
+
+
+def pack_agent(agent: Any) -> Parcel | None:
+    """The parcel of an agent; None where it cannot be sent.
+
+    Classes of an importable module travel by name, those of a script or notebook as they are.
+    """
+    import cloudpickle
+
+    modules = [sys.modules.get(name) for name in _modules_of(agent)]
+    own = [one for one in modules if one is not None and one.__name__ != "__main__"]
+    files = [one for one in own if not _importable(one) and getattr(one, "__file__", None)]
+    carried = [one for one in own if one not in files and not _importable(one)]
+    for one in carried:
+        cloudpickle.register_pickle_by_value(one)
+    try:
+        content = cloudpickle.dumps(agent)
+    except Exception:  # noqa: BLE001 - whatever is inside decides what is raised
+        return None
+    finally:
+        for one in carried:
+            cloudpickle.unregister_pickle_by_value(one)
+    places = [str(getattr(one, "__file__", "") or "") for one in own]
+    return Parcel(
+        path=tuple(str(Path(place).resolve()) if place else str(Path.cwd()) for place in sys.path),
+        files=tuple((one.__name__, str(Path(str(one.__file__)).resolve())) for one in files),
+        content=content,
+        code=tuple(str(Path(place).resolve().parent) for place in places if place),
+    )
+
+
+def _modules_of(agent: Any) -> Sequence[str]:
+    """Modules of everything in an agent that is not of this package."""
+    found: dict[str, None] = {}
+    for one in strangers_in(agent):
+        place = one if callable(one) and hasattr(one, "__name__") else type(one)
+        for kind in getattr(place, "__mro__", (place,)):
+            module = str(getattr(kind, "__module__", ""))
+            if module.split(".")[0] not in (PACKAGE, *LIBRARIES, ""):
+                found[module] = None
+    return list(found)
+
+
+def _importable(module: ModuleType) -> bool:
+    """Whether another process finds the same module by its name."""
+    import importlib.util
+
+    name = module.__name__
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return name in sys.builtin_module_names
+    held = sys.modules.pop(name, None)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return False
+    finally:
+        if held is not None:
+            sys.modules[name] = held
+    origin = getattr(spec, "origin", None)
+    return bool(origin) and Path(str(origin)).resolve() == Path(file).resolve()

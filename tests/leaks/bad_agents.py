@@ -1,0 +1,187 @@
+"""Agents that break in every way; `test_bad_agents.py` says what is said of each."""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+
+class Steady:
+    """Does nothing wrong."""
+
+    learns = False
+
+    def decide(self, past):
+        return np.full(past.actions.shape, 0.01)
+
+
+class NeverAnswers(Steady):
+    def decide(self, past):
+        while past.step == 2:
+            time.sleep(0.1)
+        return super().decide(past)
+
+
+class SpinsForever(Steady):
+    def decide(self, past):
+        while past.step == 2:
+            pass
+        return super().decide(past)
+
+
+class RaisesLate(Steady):
+    def decide(self, past):
+        if past.step == 40:
+            raise ValueError("no more\nideas")
+        return super().decide(past)
+
+
+class NotANumber(Steady):
+    def decide(self, past):
+        return np.where(np.arange(len(past.assets)) == 3, np.nan, 0.1)
+
+
+class Infinite(Steady):
+    def decide(self, past):
+        return np.full(past.actions.shape, np.inf)
+
+
+class OtherShape(Steady):
+    def decide(self, past):
+        return np.zeros((len(past.assets), 1))
+
+
+class OneNumber(Steady):
+    def decide(self, past):
+        return 0.5
+
+
+class Ragged(Steady):
+    def decide(self, past):
+        return [[1.0], [1.0, 2.0]]
+
+
+class Text(Steady):
+    def decide(self, past):
+        return "buy"
+
+
+class Words(Steady):
+    def decide(self, past):
+        return ["buy"] * len(past.assets)
+
+
+class Nothing(Steady):
+    def decide(self, past):
+        return None
+
+
+class Objects(Steady):
+    def decide(self, past):
+        return {"AAPL": 1.0}
+
+
+class WritesIntoThePast(Steady):
+    def decide(self, past):
+        past["close"][-1] = 0
+        return super().decide(past)
+
+
+class WritesIntoTheVector(Steady):
+    def decide(self, past):
+        past.vector += 1
+        return super().decide(past)
+
+
+class SetsAField(Steady):
+    def decide(self, past):
+        past.step = 0
+        return super().decide(past)
+
+
+class CallsExit(Steady):
+    def decide(self, past):
+        sys.exit(0)
+
+
+class EndsItself(Steady):
+    def decide(self, past):
+        os._exit(7)
+
+
+class KillsItself(Steady):
+    def decide(self, past):
+        os.kill(os.getpid(), 9)
+
+
+class Forks(Steady):
+    def decide(self, past):
+        if os.fork() == 0:
+            os._exit(0)
+        return super().decide(past)
+
+
+class ForksQuietly(Steady):
+    def decide(self, past):
+        try:
+            os.fork()
+        except Exception:
+            pass
+        return super().decide(past)
+
+
+class PrintsAGigabyte(Steady):
+    def decide(self, past):
+        for _ in range(1_000):
+            print("x" * 1_000_000)
+        return super().decide(past)
+
+
+class ClosesStdout(Steady):
+    def decide(self, past):
+        sys.stdout.close()
+        return super().decide(past)
+
+
+class ClosesTheFile(Steady):
+    def decide(self, past):
+        os.close(1)
+        return super().decide(past)
+
+
+class WritesOnTheWire(Steady):
+    def decide(self, past):
+        os.write(int(sys.argv[1]), b"\x00\x00\x00\x05hello")
+        return super().decide(past)
+
+
+class HangsUp(Steady):
+    def decide(self, past):
+        os.close(int(sys.argv[1]))
+        return super().decide(past)
+
+
+class RecursesForever(Steady):
+    def decide(self, past):
+        return self.decide(past)
+
+
+class InterruptsItself(Steady):
+    def decide(self, past):
+        raise KeyboardInterrupt
+
+
+class RaisesInTrain(Steady):
+    def train(self, key, env, params):
+        raise RuntimeError("not today")
+
+
+class NoPolicy(Steady):
+    def train(self, key, env, params):
+        return 5
+
+
+class EmptyPolicy(Steady):
+    def train(self, key, env, params):
+        return object(), {}

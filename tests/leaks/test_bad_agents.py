@@ -1,0 +1,80 @@
+"""An agent that breaks is one line with its step and its fault, and the rows of others stand."""
+
+import bad_agents
+import pytest
+
+from steelyard.benchmark import evaluate, open_venue
+from steelyard.benchmark.rows import Run, score_agent
+from steelyard.isolation.answers import checked_action
+from steelyard.past import Actions
+from tasks_for_tests import planted
+
+FAULTS = {
+    "NeverAnswers": "did not answer within 1 s, at decision 3 of 65 (2002-10-03)",
+    "SpinsForever": "did not answer within 1 s, at decision 3 of 65 (2002-10-03)",
+    "RaisesLate": "raised ValueError: no more ideas (bad_agents.py:",
+    "NotANumber": "answered with a number that is not finite, at decision 1 of 65 (2002-10-01)",
+    "Infinite": "not finite, at decision 1 of 65",
+    "OtherShape": "answered with numbers of shape (20, 1), not (20,), at decision 1 of 65",
+    "OneNumber": "answered with numbers of shape (), not (20,)",
+    "Ragged": "raised ValueError",
+    "Text": "answered with str, not with numbers",
+    "Words": "answered with list, not with numbers",
+    "Nothing": "answered with NoneType, not with numbers",
+    "Objects": "answered with dict, not with numbers",
+    "WritesIntoThePast": "raised ValueError: assignment destination is read-only",
+    "WritesIntoTheVector": "raised ValueError: output array is read-only",
+    "SetsAField": "raised FrozenInstanceError",
+    "CallsExit": "called exit(0) (bad_agents.py:",
+    "EndsItself": "ended itself with exit code 7, at decision 1 of 65",
+    "KillsItself": "was ended by signal 9, at decision 1 of 65",
+    "Forks": "forked, at decision 1 of 65",
+    "ForksQuietly": "forked, at decision 1 of 65",
+    "PrintsAGigabyte": "printed more than 16 MiB, at decision 1 of 65",
+    "ClosesStdout": "closed its standard output, at decision 1 of 65",
+    "ClosesTheFile": "closed its standard output, at decision 1 of 65",
+    "WritesOnTheWire": "answered with something that is no message",
+    "HangsUp": "at decision 1 of 65",
+    "RecursesForever": "raised RecursionError",
+    "InterruptsItself": "raised KeyboardInterrupt",
+    "RaisesInTrain": "failed in training: raised RuntimeError: not today (bad_agents.py:",
+    "NoPolicy": "train returned int, not a policy and a log",
+    "EmptyPolicy": "has neither decide, nor initial_carry and a call",
+}
+SLOW = {"RaisesInTrain", "NoPolicy", "EmptyPolicy"}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run(open_venue(planted()), (0,), limit=1.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAULTS],
+)
+def test_what_breaks_is_said_in_one_line(name, run):
+    row = score_agent(run, name, getattr(bad_agents, name)())
+    assert not row.stands
+    assert FAULTS[name] in row.note
+    assert "\n" not in row.note
+    assert "finding" not in row.hunt
+
+
+def test_every_bad_agent_is_tried():
+    made = {name for name, one in vars(bad_agents).items() if isinstance(one, type)}
+    assert made - {"Steady"} == set(FAULTS)
+
+
+def test_the_rows_of_others_stand_beside_one_that_breaks():
+    agents = [bad_agents.RaisesLate(), bad_agents.Steady(), "hold_cash"]
+    score = evaluate(planted(), agents, seeds=(0,))
+    assert [row.stands for row in score.rows] == [False, True, True]
+    assert [row.agent for row in score.rows] == ["RaisesLate", "Steady", "hold_cash"]
+    assert "decision 41 of 65" in score.rows[0].note
+
+
+@pytest.mark.parametrize("answer", [-1, 3, 1.5, float("nan"), [0, 1], "2", None])
+def test_a_choice_that_is_none_is_refused(answer):
+    with pytest.raises(Exception, match=r"choice|numbers"):
+        checked_action(answer, Actions(choices=3, idle=1))

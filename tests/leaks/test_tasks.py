@@ -1,0 +1,73 @@
+"""Every kind of agent of every task that runs out of the box decides the same in another future."""
+
+from dataclasses import replace
+
+import pytest
+
+from steelyard.benchmark import Window, open_venue
+from steelyard.benchmark.checking import short
+from steelyard.benchmark.configure import resolve_agent
+from steelyard.benchmark.rows import Run, score_agent
+from steelyard.data import load
+from steelyard.errors import SteelyardError
+from steelyard.registry import members
+
+MOST_ROUNDS = 6
+
+
+def runnable():
+    """Names of the tasks whose data are bundled and that need no factors mined before."""
+    return [
+        name
+        for name, known in members("tasks").items()
+        if known.value.data.startswith("bundled:") and not known.value.needs_factors
+    ]
+
+
+def shortened(name):
+    """A task whose rolling windows are a few."""
+    task = members("tasks")[name].value
+    if task.rolling is None:
+        return task
+    panel = load(task.data)
+    first, _ = panel.span(task.windows[0].start, task.windows[0].end)
+    last = first + MOST_ROUNDS * task.rolling.trade
+    end = str(panel.timestamps[min(last, len(panel) - 1)].astype("datetime64[D]"))
+    return replace(task, windows=(Window("test", task.windows[0].start, end),))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    held = {}
+
+    def run(name):
+        if name not in held:
+            held.clear()
+            held[name] = Run(open_venue(shortened(name)), (0,))
+        return held[name]
+
+    return run
+
+
+def pairs():
+    known = [name for name in members("agents")]
+    return [(task, agent) for task in runnable() for agent in known]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "agent"), pairs())
+def test_an_agent_of_the_house_decides_the_same_in_another_future(task, agent, runs):
+    run = runs(task)
+    name, made = resolve_agent(agent, run.venue.task.learning)
+    try:
+        row = score_agent(run, name, short(made))
+    except SteelyardError as error:
+        pytest.skip(f"{agent} is not for {task}: {error.message}")
+    if not row.stands and "finding" not in row.hunt:
+        pytest.skip(f"{agent} is not for {task}: {row.note}")
+    assert row.stands, row.note
+    assert row.hunt["cuts"] >= min(5, row.hunt["decisions"])
+
+
+def test_tasks_that_run_out_of_the_box_are_found():
+    assert {"stock-dow30", "stock-ensemble", "crypto-ensemble-2024"} <= set(runnable())
