@@ -1,9 +1,12 @@
-"""Small stock markets, and one pass of an agent of the house over them."""
+"""Small markets, and one pass of an agent of the house over them."""
 
 import equinox as eqx
 import jax
 import numpy as np
 
+from book_markets import random_books
+from steelyard.book import build_book
+from steelyard.envs.orderbook import OrderBookEnv, book_window
 from steelyard.envs.stock import StockEnv, StockParams, whole_window
 from steelyard.market import build_market
 from steelyard.rollout import rollout
@@ -11,6 +14,7 @@ from steelyard.types import Panel
 
 KEY = jax.random.key(0)
 ENV = StockEnv()
+BOOK = OrderBookEnv()
 
 
 def panel(close, opened=None):
@@ -70,3 +74,10 @@ def eventful(precision="float32", last=117):
     gauges = {"vix": random.normal(20, 5, 118)}
     market = build_market(eventful_panel(), table, gauges, first=70, precision=precision)
     return whole_window(market, 70, last, cash=1e6, cost=1e-3)
+
+
+def books(rows=90):
+    """A window of a small order book; one number is observed of each row."""
+    panel = random_books(3, rows=rows)
+    table = np.random.default_rng(4).normal(size=(rows, 1)).astype(np.float32)
+    return book_window(build_book(panel, table), 5, rows - 20, taker_fee=1e-4)

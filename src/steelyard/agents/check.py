@@ -78,8 +78,8 @@ class _Trial:
         again = self._play(self._policy(self._lesson), self._window)
         if not np.array_equal(played.actions, again.actions):
             raise ContractError(
-                f"agent `{self._name}` acts differently when it is trained with the same key again",
-                hint="take all randomness from the key, by jax.random",
+                f"agent `{self._name}` acts differently when it is made with the same key again",
+                hint="take all randomness from the key, by jax.random; a rule from its own seed",
             )
         if isinstance(getattr(self._window, "market", None), MARKETS):
             if self._learns:
