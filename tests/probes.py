@@ -8,7 +8,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 CONSTANT_REWARD, OBSERVED_REWARD, DELAYED_REWARD, BEST_ACTION, MATCH_SIGN = range(5)
 """Which problem; the params of `Probe`, so that one compiled program serves all five.

@@ -15,20 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from steelyard.errors import MissingDataError
-from steelyard.types import Facts, Floats, Panel
-
-
-class Actions(NamedTuple):
-    """What may be answered: a box of `shape` in [low, high], or `choices` numbered from 0.
-
-    Of choices, `idle` is the one that does nothing, and the last one buys.
-    """
-
-    shape: tuple[int, ...] = ()
-    low: float = -1.0
-    high: float = 1.0
-    choices: int = 0
-    idle: int = 0
+from steelyard.types import Facts, Floats, Panel, Space
 
 
 class Holdings(NamedTuple):
@@ -80,7 +67,7 @@ class Past:
     columns: tuple[str, ...]
     vector: NDArray[np.float32]
     account: Holdings
-    actions: Actions
+    actions: Space
     rules: Facts
 
     def __len__(self) -> int:
@@ -151,11 +138,11 @@ class History:
         self,
         assets: Sequence[str],
         columns: Sequence[str],
-        actions: Actions,
+        actions: Space,
         rules: Facts,
     ) -> None:
         self._assets, self._columns = tuple(assets), tuple(columns)
-        self._actions, self._rules = Actions(*actions), dict(rules)
+        self._actions, self._rules = Space(*actions), dict(rules)
         self._held: dict[str, NDArray[Any]] = {}
         self._rows = 0
 

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
+from steelyard.types import Space
+
 State: TypeAlias = Any
 """Whatever an environment carries from step to step: a pytree of arrays."""
 Params: TypeAlias = Any
@@ -43,19 +45,6 @@ class TimeStep(NamedTuple):
     terminated: Bool[Array, ""]
     truncated: Bool[Array, ""]
     info: dict[str, Array]
-
-
-class Space(NamedTuple):
-    """Actions: a box of `shape` in [low, high], or `choices` numbered from 0.
-
-    Of choices, `idle` is the one that does nothing, and the last one buys.
-    """
-
-    shape: tuple[int, ...] = ()
-    low: float = -1.0
-    high: float = 1.0
-    choices: int = 0
-    idle: int = 0
 
 
 class Env(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,19 @@ def _moment(date: Date, stamps: np.dtype[Any]) -> np.datetime64:
 
 def _is_day(moment: np.datetime64) -> bool:
     return np.datetime_data(moment.dtype)[0] == "D"
+
+
+class Space(NamedTuple):
+    """Actions: a box of `shape` in [low, high], or `choices` numbered from 0.
+
+    Of choices, `idle` is the one that does nothing, and the last one buys.
+    """
+
+    shape: tuple[int, ...] = ()
+    low: float = -1.0
+    high: float = 1.0
+    choices: int = 0
+    idle: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from steelyard.agents.timed import FixedTimeExit, Timed
 from steelyard.envs.stock import whole_shares
 from steelyard.errors import ConfigError, ContractError
 from steelyard.registry import members
-from steelyard.rollout import Space
+from steelyard.types import Space
 
 CLASSIC = {n: m for n, m in members("agents").items() if getattr(m.value, "learns", True) is False}
 

@@ -10,7 +10,8 @@ from steelyard.agents.cppo import CPPO, Risk
 from steelyard.agents.ppo import PPO
 from steelyard.benchmark import StockRules, Task, Window, evaluate, open_venue
 from steelyard.errors import ConfigError
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 NOTHING = Risk(*(jnp.zeros(()),) * 4)
 FIXED = CPPO(level=0.9, budget=12.0, relative=False, tracking=1.0, free=0.0, multiplier_limit=0.5)

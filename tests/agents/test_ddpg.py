@@ -15,7 +15,8 @@ from steelyard.agents.minibatch import Sample
 from steelyard.agents.networks import MLP
 from steelyard.agents.policies import SquashedPolicy, TanhPolicy, ValuePolicy
 from steelyard.errors import ConfigError
-from steelyard.rollout import Space, bind
+from steelyard.rollout import bind
+from steelyard.types import Space
 
 BOX = Space(shape=(2,), low=-2.0, high=4.0)
 AGENT = DDPG(hidden=(5, 4), learning_rate=1e-2, discount=0.9, tau=0.1, minibatch=6)

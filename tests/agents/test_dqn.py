@@ -14,7 +14,7 @@ from steelyard.agents.dqn import DQN, DoubleDQN, DuelingDQN, huber_loss
 from steelyard.benchmark.scoring import resolve_agent
 from steelyard.errors import ConfigError
 from steelyard.registry import find
-from steelyard.rollout import Space
+from steelyard.types import Space
 
 THREE = Space(choices=3)
 NOW, LATER = np.array([1.0, 3.0, 2.0]), np.array([5.0, 0.5, 4.0])

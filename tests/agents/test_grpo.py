@@ -10,7 +10,8 @@ from probes import OBSERVED_REWARD, Probe
 from steelyard.agents.diversity import Peers, divergence
 from steelyard.agents.grpo import GRPO, group_advantage
 from steelyard.errors import ConfigError
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 SMALL = GRPO(
     learning_rate=1e-2, steps=12_800, envs=16, horizon=4, group=8, minibatch=32, hidden=(8,)

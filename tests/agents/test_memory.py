@@ -12,7 +12,8 @@ from probes import Corridor
 from steelyard.agents.memory import create_memory_network, create_memory_policy
 from steelyard.agents.sequence import KINDS
 from steelyard.errors import ConfigError
-from steelyard.rollout import Space, rollout
+from steelyard.rollout import rollout
+from steelyard.types import Space
 
 STEPS, INPUTS, SPAN, WIDTH = 12, 3, 4, 6
 SIZES = {"span": SPAN, "blocks": 2, "heads": 2}

@@ -13,7 +13,8 @@ from steelyard.agents.dqn import DQN
 from steelyard.agents.menu import MenuChoice, as_menu, menu_env, single_orders
 from steelyard.agents.networks import shares_table
 from steelyard.errors import ConfigError
-from steelyard.rollout import Space, rollout
+from steelyard.rollout import rollout
+from steelyard.types import Space
 
 BOX = Space(shape=(2,))
 MENU = single_orders(BOX)

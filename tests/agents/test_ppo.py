@@ -17,7 +17,8 @@ from steelyard.agents.ppo import PPO
 from steelyard.agents.vectors import WholeVectors, cheaper_view
 from steelyard.errors import ConfigError, TrainingError
 from steelyard.evaluation.training import fit
-from steelyard.rollout import Space, TimeStep, bind, rollout
+from steelyard.rollout import TimeStep, bind, rollout
+from steelyard.types import Space
 
 SHORT = PPO(steps=1_024, envs=32, horizon=8, minibatch=64, epochs=4, hidden=(8,))
 

@@ -20,7 +20,8 @@ from steelyard.envs.stock import StockEnv, StockParams
 from steelyard.errors import ContractError
 from steelyard.market import build_market
 from steelyard.registry import members
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 
 def stock_params(precision="float32", **settings):

@@ -15,13 +15,13 @@ from steelyard.agents.diversity import measure
 from steelyard.agents.networks import MLP, Dense
 from steelyard.agents.policies import GaussianPolicy
 from steelyard.agents.rolling import RollingPolicy
-from steelyard.evaluation.members import sharpe_of
 from steelyard.book import build_book
 from steelyard.envs.constraints import Limits
 from steelyard.envs.orderbook import OrderBookEnv, book_window
 from steelyard.envs.stock import StockEnv
 from steelyard.evaluation.backtest import Recorded, backtest
 from steelyard.evaluation.book_backtest import book_backtest
+from steelyard.evaluation.members import sharpe_of
 from steelyard.market import build_market
 from steelyard.metrics.paths import Paths
 from steelyard.rollout import rollout, scored_pass

@@ -1,5 +1,6 @@
 """Agents that break in every way; `test_bad_agents.py` says what is said of each."""
 
+import contextlib
 import os
 import sys
 import time
@@ -124,10 +125,8 @@ class Forks(Steady):
 
 class ForksQuietly(Steady):
     def decide(self, past):
-        try:
+        with contextlib.suppress(Exception):
             os.fork()
-        except Exception:
-            pass
         return super().decide(past)
 
 

@@ -47,7 +47,9 @@ class Monthly(Rule):
     def decide(self, past):
         if past.step % 21 == 0:
             mark = past.account.mark
-            self.target = past.affordable(np.divide(1, mark, out=np.zeros_like(mark), where=mark > 0))
+            self.target = past.affordable(
+                np.divide(1, mark, out=np.zeros_like(mark), where=mark > 0)
+            )
         return past.order(self.target - past.account.units)
 
 

@@ -29,7 +29,10 @@ class BoundPolicy(eqx.Module):
 
     def bind(self, env, params):
         mark = params.market.mark
-        return lambda obs, carry: (Deterministic(jnp.sign(mark[obs.row + 1] - mark[obs.row])), carry)
+        return lambda obs, carry: (
+            Deterministic(jnp.sign(mark[obs.row + 1] - mark[obs.row])),
+            carry,
+        )
 
 
 class State(eqx.Module):

@@ -71,7 +71,9 @@ class FromAnEarlierPass(Rule):
     def decide(self, past):
         later = [day for day in SEEN if day > past.timestamps[-1]]
         SEEN[past.timestamps[-1]] = past["close"][-1].copy()
-        return towards(past, SEEN[min(later)] - past["close"][-1] if later else 0 * past["close"][-1])
+        return towards(
+            past, SEEN[min(later)] - past["close"][-1] if later else 0 * past["close"][-1]
+        )
 
 
 class ByAThread(Rule):
@@ -177,6 +179,7 @@ class ByALibrary(Rule):
 
     def decide(self, past):
         import polars as pl
+
         import steelyard
 
         file = Path(steelyard.__file__).parent / "data/bundled/us_vix_daily_2005_2023.parquet"
@@ -201,7 +204,9 @@ class ByANote(Rule):
 
     def decide(self, past):
         note = Path(tempfile.gettempdir()) / "steelyard-reader-note"
-        known = dict(line.split() for line in note.read_text().splitlines()) if note.exists() else {}
+        known = (
+            dict(line.split() for line in note.read_text().splitlines()) if note.exists() else {}
+        )
         day = str(past.timestamps[-1])
         with note.open("a") as file:
             file.write(f"{day} {past['close'][-1, 0]}\n")

@@ -2,10 +2,10 @@
 
 import bad_agents
 import pytest
+from steelyard.isolation.answers import checked_action
 
 from steelyard.benchmark import evaluate, open_venue
 from steelyard.benchmark.rows import Run, score_agent
-from steelyard.isolation.answers import checked_action
 from steelyard.past import Actions
 from tasks_for_tests import planted
 
@@ -13,15 +13,15 @@ FAULTS = {
     "NeverAnswers": "did not answer within 1 s, at decision 3 of 65 (2002-10-03)",
     "SpinsForever": "did not answer within 1 s, at decision 3 of 65 (2002-10-03)",
     "RaisesLate": "raised ValueError: no more ideas (bad_agents.py:",
-    "NotANumber": "answered with a number that is not finite, at decision 1 of 65 (2002-10-01)",
+    "NotANumber": "answers with a number that is not finite, at decision 1 of 65 (2002-10-01)",
     "Infinite": "not finite, at decision 1 of 65",
-    "OtherShape": "answered with numbers of shape (20, 1), not (20,), at decision 1 of 65",
-    "OneNumber": "answered with numbers of shape (), not (20,)",
+    "OtherShape": "answers with numbers of shape (20, 1), not (20,), at decision 1 of 65",
+    "OneNumber": "answers with numbers of shape (), not (20,)",
     "Ragged": "raised ValueError",
-    "Text": "answered with str, not with numbers",
-    "Words": "answered with list, not with numbers",
-    "Nothing": "answered with NoneType, not with numbers",
-    "Objects": "answered with dict, not with numbers",
+    "Text": "answers with str, not with numbers",
+    "Words": "answers with list, not with numbers",
+    "Nothing": "answers with NoneType, not with numbers",
+    "Objects": "answers with dict, not with numbers",
     "WritesIntoThePast": "raised ValueError: assignment destination is read-only",
     "WritesIntoTheVector": "raised ValueError: output array is read-only",
     "SetsAField": "raised FrozenInstanceError",
@@ -33,7 +33,7 @@ FAULTS = {
     "PrintsAGigabyte": "printed more than 16 MiB, at decision 1 of 65",
     "ClosesStdout": "closed its standard output, at decision 1 of 65",
     "ClosesTheFile": "closed its standard output, at decision 1 of 65",
-    "WritesOnTheWire": "answered with something that is no message",
+    "WritesOnTheWire": "answers with something that is no message",
     "HangsUp": "at decision 1 of 65",
     "RecursesForever": "raised RecursionError",
     "InterruptsItself": "raised KeyboardInterrupt",

@@ -17,7 +17,8 @@ from steelyard.agents.distributions import Deterministic
 from steelyard.errors import ConfigError, ContractError
 from steelyard.ledger import Account, equity
 from steelyard.market import Market
-from steelyard.rollout import Act, Carry, Env, Obs, Params, Space
+from steelyard.rollout import Act, Carry, Env, Obs, Params
+from steelyard.types import Space
 
 
 class Plan(NamedTuple):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from steelyard.agents.check_answers import blamed, is_stranger, require_agent, require_policy
+from steelyard.agents.answers import guarded, is_stranger, require_agent, require_policy
 from steelyard.agents.check_play import SEED, Played, Player, changed, holder
 from steelyard.errors import ContractError
 from steelyard.lookahead import WORLDS, another_future
@@ -50,35 +50,44 @@ def check_agent(agent: Any, env: Env, params: Params, *, steps: int = 64) -> Non
     Raises:
         ContractError: the first part of the contract that is broken, with a hint.
     """
-    with jax.enable_x64(_is_double(params)):
-        _Trial(agent, env, params, steps).check()
+    try:
+        with jax.enable_x64(_is_double(params)):
+            _Trial(agent, env, params, steps).check()
+    except ContractError as error:
+        raise _named(type(agent).__name__, error) from error
+
+
+def _named(name: str, error: ContractError) -> ContractError:
+    """The fault with the name of the agent before it."""
+    colon = ":" if error.message.startswith(("its ", "train ", "advance ", "prepare ")) else ""
+    return ContractError(f"agent `{name}`{colon} {error.message}", hint=error.hint)
 
 
 class _Trial:
     """One agent on one window."""
 
     def __init__(self, agent: Any, env: Env, params: Params, steps: int) -> None:
-        self._agent, self._env, self._name = agent, env, type(agent).__name__
-        require_agent(agent, self._name)
+        self._agent, self._env = agent, env
+        require_agent(agent)
         self._learns = bool(getattr(agent, "learns", True))
         self._prepared = not (self._learns or is_stranger(agent)) and hasattr(agent, "prepare")
         self._lesson = self._window = params
         if not (self._learns or self._prepared) and hasattr(agent, "train"):
             self._lesson, self._window = _parted(params)
         self._program = eqx.filter_jit(self._taught)
-        self._play = Player(self._name, env, steps)
+        self._play = Player(env, steps)
 
     def check(self) -> None:
         """All of it; see `check_agent`."""
         policy = self._policy(self._lesson)
-        require_policy(policy, self._name)
+        require_policy(policy)
         if not callable(getattr(policy, "decide", None)):
             self._check_answer(policy)
         played = self._play(policy, self._window)
         again = self._play(self._policy(self._lesson), self._window)
         if not np.array_equal(played.actions, again.actions):
             raise ContractError(
-                f"agent `{self._name}` acts differently when it is made with the same key again",
+                "acts differently when it is made with the same key again",
                 hint="take all randomness from the key, by jax.random; a rule from its own seed",
             )
         if isinstance(getattr(self._window, "market", None), MARKETS):
@@ -89,16 +98,16 @@ class _Trial:
 
     def _policy(self, params: Params) -> Any:
         """The policy that comes of some params, always with the same key."""
-        with blamed(self._name, "in training"):
+        with guarded("in training"):
             key = jax.random.key(SEED)
             if self._learns:
                 return self._learned(key, params)
             if self._prepared:
                 answer = self._agent.prepare(key, self._env, params)
-                return _pair(answer, self._name, "prepare")[0]
+                return _pair(answer, "prepare")[0]
             if callable(getattr(self._agent, "train", None)):
                 answer = self._agent.train(key, self._env, params)
-                return _pair(answer, self._name, "train")[0]
+                return _pair(answer, "train")[0]
             return deepcopy(self._agent)
 
     def _learned(self, key: Any, params: Params) -> Any:
@@ -113,14 +122,14 @@ class _Trial:
         """Policies of some keys, stacked."""
 
         def update(state: Any, _: None) -> Any:
-            return _pair(self._agent.advance(state, self._env, params), self._name, "advance")
+            return _pair(self._agent.advance(state, self._env, params), "advance")
 
         def one(key: Any) -> Any:
             state = self._agent.init(key, self._env, params)
             state, _ = jax.lax.scan(update, state, None, length=self._agent.updates)
             if not hasattr(state, "policy"):
                 raise ContractError(
-                    f"agent `{self._name}` learns in a {type(state).__name__} without a policy",
+                    f"learns in a {type(state).__name__} without a policy",
                     hint="class State(NamedTuple): policy: Any; ...",
                 )
             return state.policy
@@ -138,26 +147,25 @@ class _Trial:
             return live.carry, carry, () if missing else distribution.mode()
 
         key, before, after = jax.random.key(SEED), None, None
-        with blamed(self._name, "at step 0"):
+        with guarded("at step 0"):
             try:
                 before, after, action = jax.eval_shape(answer, key)
             except jax.errors.JAXTypeError:
                 action = answer(key)[2]
         if missing:
             raise ContractError(
-                f"agent `{self._name}` answers with a distribution without {', '.join(missing)}",
+                f"answers with a distribution without {', '.join(missing)}",
                 hint="see steelyard.agents.distributions.Normal",
             )
         if _shapes(before) != _shapes(after):
             raise ContractError(
-                f"agent `{self._name}`: its memory changes from {before} to {after} in a step",
+                f"its memory changes from {before} to {after} in a step",
                 hint="return a carry of the shapes and types of initial_carry()",
             )
         wanted = self._env.action_space(self._window).shape
         if np.shape(action) != wanted:
             raise ContractError(
-                f"agent `{self._name}` answers with actions of shape {np.shape(action)}, not "
-                f"{wanted}",
+                f"answers with actions of shape {np.shape(action)}, not {wanted}",
                 hint="size the policy by env.action_space(params)",
             )
 
@@ -170,8 +178,8 @@ class _Trial:
             actions = self._play(there, self._window).actions
             if _numbers(there) != _numbers(policy) or not np.array_equal(actions, played.actions):
                 raise ContractError(
-                    f"agent `{self._name}` looks ahead: what it learns changes with what comes "
-                    f"after row {last}, the last one that it may learn from ({world})",
+                    f"looks ahead: what it learns changes with what comes after row {last}, the "
+                    f"last one that it may learn from ({world})",
                     hint="learn from rows params.first to params.last: no mark[-1], and no scale "
                     "of all rows",
                 )
@@ -192,7 +200,7 @@ class _Trial:
                 same = (actions[:most] == others[:most]).reshape(most, -1).all(axis=1)
                 if not same.all():
                     raise ContractError(
-                        f"agent `{self._name}` looks ahead: its action at row "
+                        "looks ahead: its action at row "
                         f"{int(rows[int(np.argmin(same))])} changes with what comes after the "
                         f"close of row {row} ({world})",
                         hint="at row t use marks, table and gauges up to t, and fills before t",
@@ -216,13 +224,13 @@ def _parted(params: Params) -> tuple[Params, Params]:
     return lesson, changed(params, first=middle)
 
 
-def _pair(answer: Any, name: str, method: str) -> tuple[Any, dict[str, Any]]:
+def _pair(answer: Any, method: str) -> tuple[Any, dict[str, Any]]:
     """What a method of an agent answers with: a policy or a state, and a log."""
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict):
         return answer
     made = "state" if method == "advance" else "policy"
     raise ContractError(
-        f"agent `{name}`: {method} returned {type(answer).__name__}, not a {made} and a log",
+        f"{method} returned {type(answer).__name__}, not a {made} and a log",
         hint=f"return {made}, log with a dict of one array per logged number",
     )
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.agents.allocation import Booleans, active
-from steelyard.agents.check_answers import as_action, blamed, require_numbers
+from steelyard.agents.answers import as_action, guarded, require_numbers
 from steelyard.errors import ConfigError
-from steelyard.past import Actions, History, Holdings, Past, rows_of
+from steelyard.past import History, Holdings, Past, rows_of
 from steelyard.rollout import Env, Params, Policy, TimeStep, rollout
-from steelyard.types import Facts, Floats, Panel
+from steelyard.types import Facts, Floats, Panel, Space
 
 SEED = 0
 EPISODE = ("first", "last", "length", "extent", "stagger")
@@ -41,16 +41,15 @@ class Played(NamedTuple):
 
 
 class Player:
-    """Plays policies of one agent through windows of one shape.
+    """Plays policies through windows of one shape.
 
     Args:
-        name: of the agent.
         env: where.
         steps: decisions of a play at most.
     """
 
-    def __init__(self, name: str, env: Env, steps: int) -> None:
-        self._name, self._env, self._steps = name, env, steps
+    def __init__(self, env: Env, steps: int) -> None:
+        self._env, self._steps = env, steps
         self._by_hand = False
 
         def play(policy: Policy, params: Params, steps: int) -> tuple[Any, Any]:
@@ -82,9 +81,9 @@ class Player:
         return self._asked(deepcopy(policy), params)
 
     def _compiled(self, policy: Policy, params: Params) -> Played:
-        with blamed(self._name, "at step 0", but=(jax.errors.JAXTypeError,)):
+        with guarded("at step 0", but=(jax.errors.JAXTypeError,)):
             rows, actions = self._play(policy, params, self._steps)
-        require_numbers(np.asarray(actions), self._name, self._space(params))
+        require_numbers(np.asarray(actions), self._space(params))
         return Played(None if rows is None else np.asarray(rows), np.asarray(actions))
 
     def _asked(self, policy: Policy, params: Params) -> Played:
@@ -110,9 +109,9 @@ class Player:
         for step in range(self._steps):
             view = np.array(vector)
             view.flags.writeable = False
-            with blamed(self._name, f"at step {step}"):
+            with guarded(f"at step {step}"):
                 answer = ask(step, seen, view)
-            action = as_action(answer, self._name, space)
+            action = as_action(answer, space)
             rows.append(getattr(seen.obs, "row", None))
             actions.append(action)
             state, seen, vector = self._move(jax.random.key(step), state, action, params)
@@ -121,8 +120,8 @@ class Player:
         known = None if rows[0] is None else np.asarray(rows)
         return Played(known, np.stack(actions))
 
-    def _space(self, params: Params) -> Actions:
-        return Actions(*self._env.action_space(params))
+    def _space(self, params: Params) -> Space:
+        return Space(*self._env.action_space(params))
 
 
 class Views:
@@ -138,7 +137,7 @@ class Views:
         ConfigError: there is no market.
     """
 
-    def __init__(self, params: Params, space: Actions) -> None:
+    def __init__(self, params: Params, space: Space) -> None:
         market = getattr(params, "market", None)
         if market is None:
             raise ConfigError(

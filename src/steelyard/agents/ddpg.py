@@ -14,7 +14,7 @@ from steelyard.agents.networks import MLP
 from steelyard.agents.offpolicy import OffPolicy
 from steelyard.agents.policies import TanhPolicy
 from steelyard.registry import member
-from steelyard.rollout import Space
+from steelyard.types import Space
 
 
 class DDPGRest(NamedTuple):

@@ -18,7 +18,8 @@ from steelyard.agents.offpolicy import OffPolicy, OffPolicyState
 from steelyard.agents.policies import ValuePolicy
 from steelyard.errors import ConfigError
 from steelyard.registry import member
-from steelyard.rollout import Env, Params, Space
+from steelyard.rollout import Env, Params
+from steelyard.types import Space
 
 
 class DQNRest(NamedTuple):

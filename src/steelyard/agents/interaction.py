@@ -11,7 +11,8 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from steelyard.agents.distributions import to_box
 from steelyard.agents.replay import Step
-from steelyard.rollout import Action, Env, Live, Params, Space
+from steelyard.rollout import Action, Env, Live, Params
+from steelyard.types import Space
 
 
 class Chances(NamedTuple):

@@ -22,7 +22,8 @@ from steelyard.agents.networks import MLP, Dense
 from steelyard.agents.sequence import KINDS, Memory
 from steelyard.errors import ConfigError
 from steelyard.registry import did_you_mean
-from steelyard.rollout import Act, Carry, Env, Obs, Params, Space
+from steelyard.rollout import Act, Carry, Env, Obs, Params
+from steelyard.types import Space
 
 
 class MemoryNetwork(eqx.Module):

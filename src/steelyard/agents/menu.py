@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from steelyard.agents.distributions import Categorical, Normal
 from steelyard.agents.networks import shares_table
 from steelyard.errors import ConfigError
-from steelyard.rollout import Act, Carry, Env, Obs, Params, Space, State, TimeStep, bind
+from steelyard.rollout import Act, Carry, Env, Obs, Params, State, TimeStep, bind
+from steelyard.types import Space
 
 WIDTH = 1e-3
 """Least spread of the normal distribution near a choice from a menu."""

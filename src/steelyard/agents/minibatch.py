@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 
 from steelyard.agents.replay import Batch
 from steelyard.errors import ConfigError
-from steelyard.rollout import Action, Env, Params, Space
+from steelyard.rollout import Action, Env, Params
+from steelyard.types import Space
 
 Number: TypeAlias = float | Float[Array, ""]
 Apart: TypeAlias = Callable[[Any], Float[Array, ""]]

@@ -41,7 +41,8 @@ from steelyard.agents.policies import vector_size
 from steelyard.agents.replay import Batch, Replay
 from steelyard.agents.vectors import cheaper_view
 from steelyard.errors import ConfigError
-from steelyard.rollout import Action, Env, Live, Params, Policy, Space
+from steelyard.rollout import Action, Env, Live, Params, Policy
+from steelyard.types import Space
 
 
 class OffPolicyState(NamedTuple):

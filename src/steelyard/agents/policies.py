@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from steelyard.agents.critics import QNetwork
 from steelyard.agents.distributions import Categorical, Normal, TanhNormal, to_box
 from steelyard.agents.networks import MLP
-from steelyard.rollout import Act, Carry, Env, Params, Space
+from steelyard.rollout import Act, Carry, Env, Params
+from steelyard.types import Space
 
 LOG_STD = (-20.0, 2.0)
 """Least and largest log standard deviation of a `SquashedPolicy`."""

@@ -17,7 +17,7 @@ from steelyard.agents.networks import MLP
 from steelyard.agents.offpolicy import OffPolicy
 from steelyard.agents.policies import SquashedPolicy
 from steelyard.registry import member
-from steelyard.rollout import Space
+from steelyard.types import Space
 
 
 class SACRest(NamedTuple):

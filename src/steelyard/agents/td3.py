@@ -18,7 +18,7 @@ from steelyard.agents.offpolicy import OffPolicy
 from steelyard.agents.policies import TanhPolicy
 from steelyard.errors import ConfigError
 from steelyard.registry import member
-from steelyard.rollout import Space
+from steelyard.types import Space
 
 
 class TD3Rest(NamedTuple):

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from steelyard.agents.distributions import Deterministic
 from steelyard.errors import ConfigError
 from steelyard.registry import member
-from steelyard.rollout import Act, Env, Obs, Params, Policy, Space
+from steelyard.rollout import Act, Env, Obs, Params, Policy
+from steelyard.types import Space
 
 
 class Always(eqx.Module):

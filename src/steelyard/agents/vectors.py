@@ -6,7 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from steelyard.agents.networks import shares_table
-from steelyard.rollout import Action, Env, Obs, Params, Space, State, TimeStep
+from steelyard.rollout import Action, Env, Obs, Params, State, TimeStep
+from steelyard.types import Space
 
 
 class WholeVectors(eqx.Module):

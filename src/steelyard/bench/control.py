@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 GRAVITY = 9.8
 CART, POLE = 1.0, 0.1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from steelyard.agents.answers import strangers_in
 from steelyard.benchmark.book_rules import BookRules
 from steelyard.benchmark.futures import cuts_of
 from steelyard.benchmark.rows import HOUSE, Run, score_agent
@@ -19,7 +20,6 @@ from steelyard.benchmark.venue import Venue, open_venue
 from steelyard.data import load
 from steelyard.errors import ConfigError, ContractError, MissingDataError, SteelyardError
 from steelyard.evaluation.results import AgentScore
-from steelyard.isolation.answers import strangers_in
 from steelyard.isolation.remote import LIMIT
 from steelyard.types import Facts, Feature
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import jax
 
 from steelyard import errors
+from steelyard.agents.answers import strangers_in
 from steelyard.benchmark.configure import identity
 from steelyard.benchmark.earlier import Earlier
 from steelyard.benchmark.learning import ONCE, Report, Trainer, learner_of
@@ -23,7 +24,6 @@ from steelyard.benchmark.scoring import versions
 from steelyard.benchmark.venue import Venue
 from steelyard.errors import ConfigError, SteelyardError, TrainingError, WorkerError
 from steelyard.evaluation.checkpoints import Checkpoints
-from steelyard.isolation.answers import strangers_in
 from steelyard.types import Facts
 
 

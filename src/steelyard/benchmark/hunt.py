@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.agents.answers import strangers_in
 from steelyard.benchmark.futures import another_panel, cuts_of, futures
 from steelyard.benchmark.market_rows import MarketRows
 from steelyard.benchmark.passes import day_of
@@ -29,7 +30,6 @@ from steelyard.evaluation.backtest import one_pass
 from steelyard.evaluation.splits import Span
 from steelyard.evaluation.training import Trained, fit
 from steelyard.features.leaks import find_leak
-from steelyard.isolation.answers import strangers_in
 from steelyard.isolation.baggage import find_baggage
 from steelyard.rollout import Params
 from steelyard.types import Facts, Feature, Panel

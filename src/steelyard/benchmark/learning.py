@@ -18,16 +18,16 @@ import numpy as np
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import identity, name_of
 from steelyard.benchmark.joining import in_line, seeds_of, together
+from steelyard.benchmark.rounds import Rounds, roll
+from steelyard.benchmark.task import Window
+from steelyard.benchmark.venue import Venue
+from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.members import (
     combine_rounds,
     diversity_of,
     diversity_of_rounds,
     sharpe_of,
 )
-from steelyard.benchmark.rounds import Rounds, roll
-from steelyard.benchmark.task import Window
-from steelyard.benchmark.venue import Venue
-from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.training import Trained, apart, fit
 from steelyard.rollout import Params
 from steelyard.types import Facts, Floats

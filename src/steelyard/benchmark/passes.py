@@ -20,8 +20,9 @@ from steelyard.benchmark.venue import Venue
 from steelyard.book import BookMarket
 from steelyard.errors import ContractError
 from steelyard.isolation.desk import Moment, Opening
-from steelyard.past import Actions, Holdings, rows_of
+from steelyard.past import Holdings, rows_of
 from steelyard.rollout import Env, Params
+from steelyard.types import Space
 
 Tell = Callable[[int, int], None]
 """Progress: (decisions made, decisions in all)."""
@@ -81,10 +82,12 @@ class Account:
     def holdings(self) -> Holdings:
         """What is owned at this close."""
         told = {name: np.asarray(values) for name, values in self._told.items()}
+        units = np.atleast_1d(told["units"]).astype(np.float64)
+        value = float(told["value"])
         return Holdings(
-            float(told["cash"]),
-            np.atleast_1d(told["units"]).astype(np.float64),
-            float(told["value"]),
+            value if self.over else float(told["cash"]),  # the broker has closed what was left
+            0 * units if self.over else units,
+            value,
             np.atleast_1d(told["mark"]).astype(np.float64),
             np.atleast_1d(told["trading"]).astype(bool),
         )
@@ -216,11 +219,12 @@ def opening_of(venue: Venue, params: Params, seeds: tuple[int, ...]) -> Opening:
         if isinstance(value, (int, float, str))
     }
     rules.pop("reward", None)
+    rules.setdefault("cost", rules.get("taker_fee", 0.0))
     return Opening(
         seeds=seeds,
         assets=venue.panel.assets,
         columns=tuple(params.market.columns),
-        actions=Actions(*venue.env.action_space(params)),
+        actions=Space(*venue.env.action_space(params)),
         rules=rules,
         deterministic=venue.task.deterministic,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from steelyard.agents.answers import strangers_in
 from steelyard.benchmark.configure import identity, settings
 from steelyard.benchmark.earlier import Earlier
 from steelyard.benchmark.hunt import Finding, LessonHunt, facts_of, hunt_pass
@@ -21,7 +22,6 @@ from steelyard.errors import SteelyardError, TrainingError
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.results import AgentScore, Backtest, WindowScore
 from steelyard.evaluation.statistics import interval
-from steelyard.isolation.answers import strangers_in
 from steelyard.isolation.remote import LIMIT
 from steelyard.types import EquityCurve, Floats
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.agents.answers import strangers_in
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.configure import resolve_agent
 from steelyard.benchmark.rounds import stack
@@ -31,7 +32,6 @@ from steelyard.evaluation.combinatorial import Combinatorial, Split
 from steelyard.evaluation.splits import Span
 from steelyard.evaluation.trials import Trial
 from steelyard.features.scaling import Scaler
-from steelyard.isolation.answers import strangers_in
 from steelyard.metrics import Paths
 from steelyard.registry import find
 from steelyard.rollout import Params, SharedTable

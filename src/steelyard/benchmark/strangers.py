@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.agents.answers import require_agent
 from steelyard.benchmark.hunt import Finding, LessonHunt
 from steelyard.benchmark.passes import day_of
 from steelyard.benchmark.rehearsal import Actions, Pass, Stages
 from steelyard.benchmark.rounds import Rounds
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
-from steelyard.errors import ContractError
 from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.results import Backtest
 from steelyard.isolation.baggage import find_baggage
@@ -39,13 +39,6 @@ OWN, HERE = "own process", "in this process, not isolated"
 TRUSTED = "trusted: not checked for leaks"
 LISTED = 3
 """Opened files and the like that are named on a row."""
-
-LEARNER = {
-    "init": "def init(self, key, env, params): return state",
-    "advance": "def advance(self, state, env, params): return state, log",
-    "updates": "updates: int = 100",
-}
-"""What a run needs of an agent that learns, with a line that has it."""
 
 Report = Callable[[str, int, int], None]
 
@@ -67,30 +60,6 @@ class Asked:
     finding: Finding | None = None
     opened: tuple[str, ...] = ()
     hunt: dict[str, Any] = field(default_factory=dict)
-
-
-def require_agent(agent: Any) -> None:
-    """Refuse what cannot run before anything is trained.
-
-    Raises:
-        ContractError: it lacks what a run needs; the hint is a line that has it.
-    """
-    if getattr(agent, "learns", True):
-        if hasattr(agent, "combine"):
-            return
-        for name, line in LEARNER.items():
-            if not hasattr(agent, name):
-                raise ContractError(
-                    f"`{type(agent).__name__}` learns and has no {name}",
-                    hint=f"{line}, or learns = False and def decide(self, past)",
-                )
-    elif not callable(getattr(agent, "train", None)) and not callable(
-        getattr(agent, "decide", None)
-    ):
-        raise ContractError(
-            f"`{type(agent).__name__}` has neither train nor decide",
-            hint="def decide(self, past): ... on the view of the past, steelyard.past.Past",
-        )
 
 
 class Stranger:

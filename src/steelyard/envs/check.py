@@ -17,7 +17,8 @@ from steelyard.envs.stepping import in_double
 from steelyard.errors import ContractError
 from steelyard.lookahead import WORLDS, another_future
 from steelyard.market import Market
-from steelyard.rollout import Env, Params, Space, TimeStep
+from steelyard.rollout import Env, Params, TimeStep
+from steelyard.types import Space
 
 CUTS = 4  # rows after which the future is replaced
 BATCH = 3  # environments that are stepped together

@@ -80,8 +80,8 @@ def _within_leverage(
     before = jnp.abs(account.units)
     after = jnp.abs(account.units + order)
     adds = after > before
-    kept = jnp.sum(jnp.where(adds, before, after) * ask)
-    added = jnp.sum(jnp.where(adds, after - before, 0) * ask)
+    kept = jnp.sum(jnp.where(adds, before, after) * ask, axis=0)
+    added = jnp.sum(jnp.where(adds, after - before, 0) * ask, axis=0)
     room = jnp.maximum(leverage * value - kept, 0)
     share = jnp.minimum(1, room / jnp.maximum(added, 1e-9))
     return jnp.where(adds, jnp.trunc(order * share), order)

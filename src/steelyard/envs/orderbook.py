@@ -21,7 +21,8 @@ from steelyard.envs.book_settings import LADDER, BookParams, book_window, read_c
 from steelyard.envs.rewards import Memory, ValueChange
 from steelyard.ledger import Trade, share_of, trade
 from steelyard.registry import member
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 __all__ = ["BookObs", "BookParams", "BookState", "OrderBookEnv", "book_window"]
 

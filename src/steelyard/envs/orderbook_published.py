@@ -45,8 +45,8 @@ from steelyard.envs.book_rules import AGENT, END, STOP, TIME_OUT, agent_order
 from steelyard.envs.orderbook import BookObs
 from steelyard.errors import ConfigError, MissingDataError
 from steelyard.ledger import Trade, trade
-from steelyard.rollout import Space, TimeStep
-from steelyard.types import Panel
+from steelyard.rollout import TimeStep
+from steelyard.types import Panel, Space
 
 
 class PublishedBookParams(eqx.Module):

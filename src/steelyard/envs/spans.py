@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from steelyard.rollout import Action, Obs, Params, SharedTable, Space, State, TimeStep
+from steelyard.rollout import Action, Obs, Params, SharedTable, State, TimeStep
+from steelyard.types import Space
 
 
 class SpanParams(eqx.Module):

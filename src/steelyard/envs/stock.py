@@ -14,7 +14,8 @@ from steelyard.lanes import batch_last, draw_below, take_row, total
 from steelyard.ledger import Account, equity, execute
 from steelyard.market import Market, Quotes
 from steelyard.registry import member
-from steelyard.rollout import Space, TimeStep
+from steelyard.rollout import TimeStep
+from steelyard.types import Space
 
 
 class StockParams(eqx.Module):

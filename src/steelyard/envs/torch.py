@@ -27,7 +27,8 @@ from steelyard.compilation import run_inline
 from steelyard.envs.programs import Answer, Episode
 from steelyard.envs.stepping import Stepper, at_least_one, no_episode, seeds_of
 from steelyard.errors import ContractError
-from steelyard.rollout import Env, Params, Space
+from steelyard.rollout import Env, Params
+from steelyard.types import Space
 
 run_inline()
 

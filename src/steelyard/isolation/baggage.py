@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.isolation.answers import is_stranger
+from steelyard.agents.answers import is_stranger
 from steelyard.types import Floats, Panel
 
 RUN = 6

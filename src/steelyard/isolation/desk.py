@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.agents.answers import as_action, guarded, require_policy
 from steelyard.errors import ContractError
-from steelyard.isolation.answers import checked_action, checked_policy, guarded
-from steelyard.past import Actions, History, Holdings, Rows
-from steelyard.types import Facts, Floats
+from steelyard.past import History, Holdings, Rows
+from steelyard.types import Facts, Floats, Space
 
 Progress = Callable[[int, int], None]
 
@@ -58,7 +58,7 @@ class Opening:
     seeds: tuple[int, ...]
     assets: tuple[str, ...]
     columns: tuple[str, ...]
-    actions: Actions
+    actions: Space
     rules: Facts
     deterministic: bool
 
@@ -118,7 +118,7 @@ class Desk:
         with guarded("failed in training"):
             made = self._learned(lesson, progress)
         for policy in self._policies.values():
-            checked_policy(policy)
+            require_policy(policy)
         return made
 
     def _learned(self, lesson: Lesson, progress: Progress | None) -> Learned:
@@ -214,7 +214,7 @@ def _copy(policy: Any) -> Any:
 
 
 def _seat(policy: Any, opening: Opening, seed: int) -> _Seat:
-    checked_policy(policy)
+    require_policy(policy)
     if hasattr(policy, "decide"):
         return _RuleSeat(_copy(policy), opening)
     return _VectorSeat(policy, opening, seed)
@@ -231,7 +231,7 @@ class _Seat:
     ) -> NDArray[Any]:
         """The action at one moment."""
         with guarded():
-            return checked_action(self._answer(history, step, vector, held), self._actions)
+            return as_action(self._answer(history, step, vector, held), self._actions)
 
     def _answer(
         self, history: History, step: int, vector: NDArray[np.float32], held: Holdings

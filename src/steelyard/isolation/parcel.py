@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from steelyard.isolation.answers import LIBRARIES, PACKAGE, strangers_in
+from steelyard.agents.answers import LIBRARIES, PACKAGE, strangers_in
 
 
 @dataclass(frozen=True)

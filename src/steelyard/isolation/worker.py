@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from steelyard.agents.answers import fault_of, guarded
 from steelyard.errors import SteelyardError
-from steelyard.isolation.answers import fault_of, guarded
 from steelyard.isolation.desk import Desk, Learned
 from steelyard.isolation.parcel import Parcel
 from steelyard.isolation.watch import Watch
