@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,9 @@ from steelyard.types import Floats, Panel
 
 CUTS = 8
 """Decisions after which the future is replaced, the first and the last one among them."""
+
+KEPT = 2**30
+"""Bytes of other futures that a run keeps, so that its next agent need not make them."""
 
 LATER = 48
 """Rows that another panel has behind the row up to which it is the same."""
@@ -33,6 +38,37 @@ def futures(params: Params, rows: NDArray[np.int64]) -> Iterator[tuple[int, Para
     """
     for cut in cuts_of(len(rows)):
         yield cut, in_another_future(params, int(rows[cut]))
+
+
+class Futures:
+    """The other futures of the windows of a run, made once where memory allows."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, bool], list[tuple[int, Params]]] = {}
+
+    def of(
+        self, name: str, params: Params, rows: NDArray[np.int64], *, rolling: bool = False
+    ) -> Iterable[tuple[int, Params]]:
+        """As `futures`, for the window `name`; only those of the last window are kept.
+
+        Args:
+            rolling: whether rows are shown as the round that trades them sees them.
+        """
+        key = (name, rolling)
+        if key in self._kept:
+            return self._kept[key]
+        size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(params))
+        if CUTS * size > KEPT:
+            return futures(params, rows)
+        self._kept = {known: kept for known, kept in self._kept.items() if known[0] == name}
+        self._kept[key] = list(futures(params, rows))
+        return self._kept[key]
+
+
+def ending_behind(params: Params, row: int) -> Params:
+    """The settings of a pass that ends on the row behind `row`: nothing later is to be prepared."""
+    last = jnp.minimum(jnp.asarray(row + 1, jnp.int32), jnp.asarray(params.last, jnp.int32))
+    return replace(params, last=last)
 
 
 def in_another_future(params: Params, row: int) -> Params:

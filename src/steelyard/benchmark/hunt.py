@@ -7,7 +7,7 @@ trained again on it for a few updates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.agents.answers import strangers_in
-from steelyard.benchmark.futures import another_panel, cuts_of, futures
+from steelyard.benchmark.futures import another_panel, cuts_of, ending_behind, futures
 from steelyard.benchmark.market_rows import MarketRows
 from steelyard.benchmark.passes import day_of
 from steelyard.benchmark.rewards import REWARDS
@@ -63,6 +63,7 @@ def hunt_pass(
     policy_in: Callable[[Params], Any],
     scored: NDArray[Any],
     seed: int,
+    others: Iterable[tuple[int, Params]] | None = None,
 ) -> Finding | None:
     """Compare the actions of a pass with those in other futures, up to where these begin.
 
@@ -72,13 +73,14 @@ def hunt_pass(
             anew.
         scored: (D, A) actions of the pass.
         seed: of the pass.
+        others: (decision, params in another future), where they are at hand.
     """
     rows, length = venue.clock(window)[:-1], int(params.length)
-    for cut, other in futures(params, rows):
+    for cut, other in futures(params, rows) if others is None else others:
         steps = one_pass(
             venue.env,
             other,
-            policy_in(other),
+            policy_in(ending_behind(other, int(rows[cut]))),
             length,
             seed,
             deterministic=venue.task.deterministic,

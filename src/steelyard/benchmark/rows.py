@@ -12,6 +12,7 @@ import jax
 from steelyard.agents.answers import strangers_in
 from steelyard.benchmark.configure import identity, settings
 from steelyard.benchmark.earlier import Earlier
+from steelyard.benchmark.futures import Futures
 from steelyard.benchmark.hunt import Finding, LessonHunt, facts_of, hunt_pass
 from steelyard.benchmark.learning import Learned, Report, Trainer, learner_of
 from steelyard.benchmark.rounds import Rounds
@@ -52,10 +53,19 @@ class Run:
     limit: float = LIMIT
     trainer: Trainer = field(init=False)
     lessons: LessonHunt = field(init=False)
+    futures: Futures = field(init=False)
+    passes: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.trainer = Trainer(self.venue, self.report, self.checkpoints)
         self.lessons = LessonHunt(self.venue)
+        self.futures, self.passes = Futures(), {}
+
+    def window(self, window: Window) -> Any:
+        """Params of the pass over a window that is not rolled through, made once."""
+        if window.name not in self.passes:
+            self.passes[window.name] = self.venue.window(window)
+        return self.passes[window.name]
 
     def rounds(self, window: Window) -> Rounds | None:
         """The rolling windows of a test window; None where the task has none."""
@@ -204,7 +214,7 @@ def _of_house(run: Run, name: str, agent: Any) -> Mapping[str, Any]:
     learned, hunt, scored = Learned((), ()), dict[str, Any](), []
     for window in venue.task.windows:
         rounds = run.rounds(window) if learns else None
-        params = venue.window(window) if rounds is None else rounds.window
+        params = run.window(window) if rounds is None else rounds.window
         if learns and missing:
             hunt |= _retrained(run, agent, missing, window, rounds)
             learned = run.trainer.learn(name, agent, missing, window)
@@ -276,7 +286,9 @@ def _hunted(
     if run.trust:
         return {}
     run.tell(f"leaks {name}", 0, 1)
-    finding = hunt_pass(run.venue, window, params, policy_in, scored.actions, seed)
+    rows, rolling = run.venue.clock(window)[:-1], params is not run.passes.get(window.name)
+    others = run.futures.of(window.name, params, rows, rolling=rolling)
+    finding = hunt_pass(run.venue, window, params, policy_in, scored.actions, seed, others)
     if finding is not None:
         raise Leaked(finding)
     return facts_of(len(scored.actions))
