@@ -6,6 +6,7 @@ pages are current; `make docs` makes them so.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ REFERENCE = {
     ),
     "envs": ("Environments", ("envs",)),
     "agents": ("Agents", ("agents",)),
+    "past": ("The view of the past, and isolation", ("past", "isolation")),
     "factors": ("Factors", ("factors",)),
     "evaluation": ("Evaluation and benchmark", ("benchmark", "evaluation")),
 }
@@ -172,12 +174,24 @@ def alphas_page() -> str:
     )
 
 
+def forget() -> None:
+    """Remove what earlier builds left, so that every page is built and may warn.
+
+    `--clean` would remove all of `.cache`, where tests keep folders of their own.
+    """
+    shutil.rmtree(REPOSITORY / "site", ignore_errors=True)
+    for path in (REPOSITORY / ".cache").glob("*"):
+        if path.is_file():
+            path.unlink()
+
+
 def main() -> int:
     """Write the generated pages and build the site; any warning on the way is a failure."""
     for path, text in pages().items():
         (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
         (DOCS / path).write_text(text, encoding="utf-8")
-    build = [str(Path(sys.executable).with_name("zensical")), "build", "--strict", "--clean"]
+    forget()
+    build = [str(Path(sys.executable).with_name("zensical")), "build", "--strict"]
     run = subprocess.run(build, cwd=REPOSITORY, text=True, capture_output=True)
     said = run.stdout + run.stderr
     sys.stderr.write(said)

@@ -28,9 +28,10 @@ from steelyard.book import build_book
 from steelyard.envs.orderbook import OrderBookEnv, book_window
 from steelyard.errors import ConfigError, ContractError
 from steelyard.lookahead import WORLDS, another_future
-from steelyard.past import Actions, History, Holdings, rows_of
+from steelyard.past import History, Holdings, rows_of
 from steelyard.registry import members
 from steelyard.rollout import bind, rollout
+from steelyard.types import Space
 
 MEMBERS = members("agents")
 QUICK = {"ppo", "dqn", "ensemble_1", "ppo_cppo_regime"}
@@ -159,7 +160,7 @@ def told(rule, env, params, panel, seen):
     market, rows = params.market, np.asarray(seen.obs.row)
     mark, trading = known(market)
     table, sent = np.asarray(market.table), 0
-    history = History(panel.assets, market.columns, Actions(*env.action_space(params)), RULES)
+    history = History(panel.assets, market.columns, Space(*env.action_space(params)), RULES)
     vectors = np.asarray(jax.vmap(lambda obs: env.observe(obs, params))(seen.obs))
     before = {name: np.asarray(seen.info[name]) for name in ("cash", "units", "value")}
     start = {"cash": float(params.cash), "value": float(params.cash), "units": 0 * mark[0]}

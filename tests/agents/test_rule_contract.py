@@ -88,13 +88,13 @@ def fails(past, answer):
 CALLS = iter(range(10_000))
 
 RULES = {
-    r"raised ValueError: .*read-only \(test_rule_contract\.py:\d+\), at step 0": writes,
-    r"raised KeyError: 'volatility' \(test_rule_contract\.py:\d+\), at step 3": fails,
+    r"at step 0: raised ValueError: .*read-only \(test_rule_contract\.py:\d+\)": writes,
+    r"at step 3: raised KeyError: 'volatility' \(test_rule_contract\.py:\d+\)": fails,
     r"actions of shape \(23,\), not \(24,\)": lambda past, answer: answer[1:],
-    "not a number": lambda past, answer: answer * np.nan,
+    "not finite": lambda past, answer: answer * np.nan,
     "answers with str, not with numbers": lambda past, answer: "buy",
     "same key again": lambda past, answer: answer * 0 + next(CALLS) / 10_000,
-    r"called exit\(3\) \(test_rule_contract\.py:\d+\), at step 0": lambda past, answer: exit(3),
+    r"at step 0: called exit\(3\) \(test_rule_contract\.py:\d+\)": lambda past, answer: exit(3),
 }
 
 

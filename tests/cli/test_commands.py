@@ -112,20 +112,3 @@ def test_help_imports_neither_jax_nor_anything_else_that_is_slow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "verify" in done.stdout
-
-
-def test_an_own_agent_is_checked_against_its_contract(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "from steelyard.features import Feature\n"
-        "import numpy as np\n"
-        "honest = Feature('honest', lambda p: p['close'] * 2, 'price', 0)\n"
-        "leaky = Feature('leaky', lambda p: np.roll(p['close'], -1, 0), 'price', 0)\n"
-    )
-    assert document(capsys, "check", f"{file}:honest")["holds"] is True
-    broken = document(capsys, "check", f"{file}:leaky", code=1)
-    assert broken["holds"] is False
-    missing = document(capsys, "check", f"{file}:honset", code=2)
-    assert "honest" in missing["hint"]

@@ -116,15 +116,28 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(
 
     def stop(*words: Any) -> Any:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2 + 3:  # the search for leaks trains twice
             raise KeyboardInterrupt
         return advance(*words)
 
     monkeypatch.setattr(training, "advance", stop)
-    words = ("buy_and_hold", "quick", "random", "--seeds", "2", "--steps", "1024")
+    words = ("buy_and_hold", "quick", "random", "ppo", "--seeds", "2", "--steps", "1024")
     found = run(capsys, tmp_path / "b", *words)
-    assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "quick"]
-    assert found["notes"] == ["quick stopped after 2 of 4 updates; not run are random"]
+    assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "quick", "random"]
+    assert found["notes"] == ["quick stopped after 2 of 4 updates; not run are ppo"]
+
+
+def test_ctrl_c_in_the_search_for_leaks_keeps_who_does_not_learn_and_scores_nobody_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "advance", stop)
+    words = ("quick", "buy_and_hold", "ppo", "hold_cash", "--seeds", "1", "--steps", "1024")
+    found = run(capsys, tmp_path / "b", *words)
+    assert [row["agent"] for row in found["rows"]] == ["buy_and_hold", "hold_cash"]
+    assert found["notes"] == ["interrupted: not run are quick, ppo"]
 
 
 def test_own_agents_run_beside_the_members(

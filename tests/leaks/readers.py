@@ -1,5 +1,6 @@
 """Agents that try to know more than they may; `test_readers.py` says what becomes of each."""
 
+import contextlib
 import functools
 import gc
 import inspect
@@ -192,10 +193,8 @@ class ByABundle(Rule):
     def decide(self, past):
         place = Path(tempfile.gettempdir()) / "steelyard-reader-bundle" / "equity.parquet"
         known = place.read_bytes() if place.is_file() else b""
-        try:
+        with contextlib.suppress(OSError):
             place.open("rb").close()
-        except OSError:
-            pass
         return np.full(past.actions.shape, len(known) % 7 / 100)
 
 

@@ -2,11 +2,12 @@
 
 import bad_agents
 import pytest
-from steelyard.isolation.answers import checked_action
 
+from steelyard.agents.answers import as_action
 from steelyard.benchmark import evaluate, open_venue
 from steelyard.benchmark.rows import Run, score_agent
-from steelyard.past import Actions
+from steelyard.errors import ContractError
+from steelyard.types import Space
 from tasks_for_tests import planted
 
 FAULTS = {
@@ -15,8 +16,8 @@ FAULTS = {
     "RaisesLate": "raised ValueError: no more ideas (bad_agents.py:",
     "NotANumber": "answers with a number that is not finite, at decision 1 of 65 (2002-10-01)",
     "Infinite": "not finite, at decision 1 of 65",
-    "OtherShape": "answers with numbers of shape (20, 1), not (20,), at decision 1 of 65",
-    "OneNumber": "answers with numbers of shape (), not (20,)",
+    "OtherShape": "answers with actions of shape (20, 1), not (20,), at decision 1 of 65",
+    "OneNumber": "answers with actions of shape (), not (20,)",
     "Ragged": "raised ValueError",
     "Text": "answers with str, not with numbers",
     "Words": "answers with list, not with numbers",
@@ -33,13 +34,13 @@ FAULTS = {
     "PrintsAGigabyte": "printed more than 16 MiB, at decision 1 of 65",
     "ClosesStdout": "closed its standard output, at decision 1 of 65",
     "ClosesTheFile": "closed its standard output, at decision 1 of 65",
-    "WritesOnTheWire": "answers with something that is no message",
+    "WritesOnTheWire": "its process answered with what is no message",
     "HangsUp": "at decision 1 of 65",
     "RecursesForever": "raised RecursionError",
     "InterruptsItself": "raised KeyboardInterrupt",
     "RaisesInTrain": "failed in training: raised RuntimeError: not today (bad_agents.py:",
     "NoPolicy": "train returned int, not a policy and a log",
-    "EmptyPolicy": "has neither decide, nor initial_carry and a call",
+    "EmptyPolicy": "its policy has no decide, and no initial_carry or no __call__",
 }
 SLOW = {"RaisesInTrain", "NoPolicy", "EmptyPolicy"}
 
@@ -76,5 +77,7 @@ def test_the_rows_of_others_stand_beside_one_that_breaks():
 
 @pytest.mark.parametrize("answer", [-1, 3, 1.5, float("nan"), [0, 1], "2", None])
 def test_a_choice_that_is_none_is_refused(answer):
-    with pytest.raises(Exception, match=r"choice|numbers"):
-        checked_action(answer, Actions(choices=3, idle=1))
+    with pytest.raises(ContractError, match=r"choice|numbers|shape|finite") as error:
+        as_action(answer, Space(choices=3, idle=1))
+    assert "\n" not in error.value.message
+    assert error.value.hint

@@ -62,13 +62,18 @@ def is_stranger(value: object) -> bool:
 def _leads_to(module: str, kind: Any) -> bool:
     """Whether a module has what claims to be of it, in a file of its own where it is ours."""
     found: Any = sys.modules.get(module)
-    if module.split(".")[0] == PACKAGE and _root_of_file(getattr(found, "__file__", "")) != PACKAGE:
+    ours = module.split(".")[0] == PACKAGE
+    if ours and _root_of_file(getattr(found, "__file__", "")) != PACKAGE:
         return False
     if not isinstance(kind, type):
         return found is not None
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is kind or module.split(".")[0] != PACKAGE
+    if found is kind or ours:
+        return found is kind
+    # libraries name some of their classes otherwise; their code tells where they are from
+    own = [one.__code__.co_filename for one in vars(kind).values() if isinstance(one, FunctionType)]
+    return all(file.startswith("<") or _root_of_file(file) in LIBRARIES for file in own)
 
 
 def _root_of_file(file: str | None) -> str:
@@ -124,9 +129,8 @@ def require_policy(policy: Any) -> None:
     """
     for part, asked in _parts(policy, True, set()):
         for method in BINDS:
-            own = is_stranger(part) or method in getattr(part, "__dict__", {})
-            bind = getattr(part, method, None) if own and not isroutine(part) else None
-            if callable(bind) and (asked or _package_of(bind) == _package_of(part)):
+            bind = getattr(part, method, None) if _has_own(part, method) else None
+            if callable(bind) and (asked or _is_asked_by_its_own(part, bind)):
                 raise ContractError(
                     f"its policy `{type(part).__name__}` has {method}, which sees the whole "
                     "market; the view of the past is steelyard.past.Past",
@@ -142,6 +146,21 @@ def require_policy(policy: Any) -> None:
             hint="def decide(self, past): ..., or def initial_carry(self): return None and "
             "def __call__(self, vector, carry): ...",
         )
+
+
+def _has_own(part: object, method: str) -> bool:
+    """Whether an object has a method that somebody wrote for it; classes of Python mean others."""
+    if isroutine(part) or isinstance(part, type):
+        return False
+    foreign = is_stranger(part) and _package_of(part) not in sys.stdlib_module_names
+    return foreign or method in getattr(part, "__dict__", {})
+
+
+def _is_asked_by_its_own(part: object, bind: object) -> bool:
+    """Whether a method is written by who wrote the class, who is no library that was installed."""
+    package = _package_of(part)
+    file = str(getattr(sys.modules.get(package), "__file__", ""))
+    return _package_of(bind) == package and "site-packages" not in file
 
 
 def _package_of(value: object) -> str:

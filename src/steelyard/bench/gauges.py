@@ -19,7 +19,7 @@ from steelyard.errors import BenchError
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
-HELP = "import sys; sys.path.append({!r}); from steelyard.cli import main; main()"
+HELP = "import sys; sys.path.append({!r}); from steelyard.cli import main; sys.exit(main())"
 """What the installed `steelyard` command runs, wherever the package lies."""
 
 

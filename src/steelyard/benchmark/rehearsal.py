@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.benchmark.futures import cuts_of, futures
-from steelyard.benchmark.hunt import Finding, first_difference
+from steelyard.benchmark.hunt import Finding, equal, first_difference
 from steelyard.benchmark.passes import Stopped, Tell, day_of, play
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
+from steelyard.evaluation.backtest import Recorded, one_pass
 from steelyard.isolation.here import Here
 from steelyard.isolation.remote import Remote
 from steelyard.rollout import Params
@@ -99,6 +102,29 @@ class Pass:
 
         return compared
 
+    def told_alike(self, actions: Actions) -> Finding | None:
+        """Whether all that the agent was told up to a cut is the same under another future.
+
+        Rows of the data are sent as they come. The rest is made by the environment: the account,
+        and the vector, of the row's observation and the table.
+        """
+        table, rows = np.asarray(self.params.market.table), self.rows
+        given = [(recorded(one), seed) for one, seed in zip(actions, self.seeds, strict=True)]
+        true = [self._seen(self.params, *one) for one in given]
+        for cut, other in futures(self.params, rows):
+            known = slice(0, int(rows[cut]) + 1)
+            same = np.array_equal(table[known], np.asarray(other.market.table)[known])
+            others = [self._seen(other, *one) for one in given]
+            if not same or not equal(_until(true, cut), _until(others, cut)):
+                date = day_of(self.venue, int(rows[cut]))
+                return Finding(f"was told what changes with what comes after {date}", "", date)
+        return None
+
+    def _seen(self, params: Params, policy: Recorded, seed: int) -> Any:
+        """What the environment stores of every observation of a pass."""
+        how = self.venue.task.deterministic
+        return one_pass(self.venue.env, params, policy, self.decisions, seed, deterministic=how).obs
+
     @property
     def cuts(self) -> int:
         """Decisions up to which actions were held against others."""
@@ -123,6 +149,16 @@ class Pass:
             date = day_of(self.venue, int(self.rows[step]))
             return Finding(f"{_acts(name, date)}: other actions with {where}", name, date)
         return None
+
+
+def recorded(actions: NDArray[Any]) -> Recorded:
+    """The policy that repeats some actions."""
+    with jax.enable_x64(True):
+        return Recorded(jnp.asarray(actions, jnp.float32).reshape(len(actions), -1))
+
+
+def _until(seen: Any, cut: int) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[: cut + 1], seen)
 
 
 def _acts(name: str, date: str) -> str:

@@ -19,7 +19,13 @@ from steelyard.benchmark.rounds import Rounds
 from steelyard.benchmark.strangers import TRUSTED, Stranger
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
-from steelyard.errors import SteelyardError, TrainingError
+from steelyard.errors import (
+    BundleError,
+    DeviceError,
+    SteelyardError,
+    TrainingError,
+    WorkerError,
+)
 from steelyard.evaluation.checkpoints import Checkpoints
 from steelyard.evaluation.results import AgentScore, Backtest, WindowScore
 from steelyard.evaluation.statistics import interval
@@ -93,6 +99,10 @@ def score_agent(run: Run, name: str, agent: Any) -> AgentScore:
     """Train where there is something to learn, then one pass per seed and window.
 
     An agent that fails, or that knew too much, is a row without windows that says why.
+
+    Raises:
+        BundleError, DeviceError, WorkerError: what was kept, or the machine, is at fault, and not
+            the agent.
     """
     begun = time.monotonic()
     stranger: Stranger | None = None
@@ -111,6 +121,8 @@ def score_agent(run: Run, name: str, agent: Any) -> AgentScore:
     except TrainingError as error:
         kept = run.checkpoints.keep_policy(error.policy) if run.checkpoints is not None else ""
         fault = {"note": error.message + (f"; the policy before that is {kept}" if kept else "")}
+    except (BundleError, DeviceError, WorkerError):
+        raise
     except SteelyardError as error:
         fault = {"note": error.message + (f" ({error.hint})" if error.hint else "")}
     isolation = _house_isolation(run) if not strangers_in(agent) else ""

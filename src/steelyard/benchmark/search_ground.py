@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from steelyard.agents.answers import require_policy
 from steelyard.agents.rolling import RollingPolicy
 from steelyard.benchmark.overrides import override
 from steelyard.benchmark.rounds import roll
@@ -18,7 +19,7 @@ from steelyard.benchmark.search_space import Space, leaves
 from steelyard.benchmark.settling import ending_with, settled
 from steelyard.benchmark.task import Task, Window
 from steelyard.benchmark.venue import Venue, open_venue
-from steelyard.errors import ConfigError
+from steelyard.errors import ConfigError, ContractError
 from steelyard.evaluation.training import fit
 from steelyard.evaluation.trials import Trial
 from steelyard.rollout import Env, Params
@@ -178,7 +179,8 @@ def _train(
     for number in range(len(agents)):
         own = slice(number * each, (number + 1) * each)
         policies: list[Any] = list(trained.policies[own])
-        results.append(_broken(trained.logs[own], policies, ground.seeds) or policies)
+        bad = _refused(policies) or _broken(trained.logs[own], policies, ground.seeds)
+        results.append(bad or policies)
     return results
 
 
@@ -191,6 +193,16 @@ def _stack(agents: Sequence[Any], swept: Sequence[str], copies: int) -> Any:
         for name in swept
     ]
     return eqx.tree_at(lambda one: [getattr(one, name) for name in swept], agents[0], values)
+
+
+def _refused(policies: Sequence[Any]) -> str:
+    """Why a policy of somebody's own may not be traded; empty if it may."""
+    for policy in policies:
+        try:
+            require_policy(policy)
+        except ContractError as error:
+            return error.message
+    return ""
 
 
 def _broken(logs: Sequence[Mapping[str, Any]], policies: Sequence[Any], seeds: Any) -> str:

@@ -14,18 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from steelyard.agents.answers import require_agent
 from steelyard.benchmark.hunt import Finding, LessonHunt
 from steelyard.benchmark.passes import day_of
-from steelyard.benchmark.rehearsal import Actions, Pass, Stages
+from steelyard.benchmark.rehearsal import Actions, Pass, Stages, recorded
 from steelyard.benchmark.rounds import Rounds
 from steelyard.benchmark.task import Window
 from steelyard.benchmark.venue import Venue
-from steelyard.evaluation.backtest import Recorded
 from steelyard.evaluation.results import Backtest
 from steelyard.isolation.baggage import find_baggage
 from steelyard.isolation.desk import Learned, Lesson
@@ -230,11 +227,12 @@ class Stranger:
             actions = window.play(desk, self._tell("backtest"))
             self._note(desk)
         if rehearsed is not None:
-            made.finding = rehearsed(actions)
-            made.hunt |= {"cuts": window.cuts, "decisions": window.decisions}
+            own = self._parcel is not None
+            made.finding = rehearsed(actions) or (window.told_alike(actions) if own else None)
+            made.hunt |= {"cuts": window.cuts, "decisions": window.decisions, "told": own}
         if made.finding is None:
             made.passes = [
-                self._venue.trade(window.params, _recorded(one), seed)
+                self._venue.trade(window.params, recorded(one), seed)
                 for one, seed in zip(actions, window.seeds, strict=True)
             ]
 
@@ -256,8 +254,3 @@ def _logs(made: Sequence[Learned]) -> Sequence[dict[str, Floats]]:
         {name: np.stack([one.logs[seed][name] for one in made]) for name in made[0].logs[seed]}
         for seed in range(len(made[0].logs))
     ]
-
-
-def _recorded(actions: NDArray[Any]) -> Recorded:
-    with jax.enable_x64(True):
-        return Recorded(jnp.asarray(actions, jnp.float32).reshape(len(actions), -1))

@@ -28,13 +28,14 @@ def bench(
     """Measure ourselves side by side with other libraries; exit 1 if a bar is not met.
 
     Suites: rollout, growth, train, windows, doors, orderbook, features, metrics, ledger, memory,
-    start. Two more run only where they are named: ratios (what CI watches, a minute) and returns
-    (what trained agents reach; about an hour, once the peer's part is kept a few minutes).
+    start. Three more run only where they are named: ratios (what CI watches, a minute), leaks (what
+    the search for leaks adds to a run, ten minutes) and returns (what trained agents reach; about
+    an hour, once the peer's part is kept a few minutes).
 
     Parameters
     ----------
     name
-        A suite; all but `ratios` and `returns` if omitted.
+        A suite; all but `ratios`, `leaks` and `returns` if omitted.
     against
         Only the cases against finrl, elegantrl, sb3 or torch; the peer is installed in an
         environment of its own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from steelyard.cli.output import emit, say
-from steelyard.errors import UnknownNameError
+from steelyard.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from steelyard.benchmark import Task
@@ -31,6 +31,8 @@ def check(name: str, *, task: str | None = None, limit: float = 60.0, json: bool
     json
         Print one JSON document on stdout.
     """
+    if not limit > 0:
+        raise ConfigError(f"--limit must be above 0 seconds, got {limit:g}", hint="--limit 60")
     from steelyard.benchmark.checking import CHECKS, ok
     from steelyard.compilation import use_cache
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from steelyard.cli.output import say
-from steelyard.errors import ConfigError
+from steelyard.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from steelyard.benchmark import Venue
@@ -84,6 +84,8 @@ def train_elsewhere(
         kept = len(jobs) - len(plan())
         say(f"{kept} of {len(jobs)} trainings are kept; the same with --resume does the others")
         raise
+    except TrainingError as error:  # one agent's failure is one row, which the run makes
+        say(f"{error.message}; what is left is trained here")
 
 
 def _crew(where: Where, venue: Venue, order: Facts, report: Report) -> Crew:

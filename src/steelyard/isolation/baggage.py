@@ -6,6 +6,7 @@ or the returns, of an asset on consecutive rows behind the last one that it may 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.agents.answers import is_stranger
+from steelyard.isolation.sources import is_own
 from steelyard.types import Floats, Panel
 
 RUN = 6
@@ -22,6 +24,8 @@ RUN = 6
 
 SAME = 2e-7
 """Relative distance below which two numbers are the same, which float32 keeps."""
+
+TABLES = ("pandas", "polars", "pyarrow")
 
 MOST_OBJECTS, MOST_NUMBERS = 200_000, 50_000_000
 
@@ -142,31 +146,53 @@ def _arrays(agent: Any) -> Iterator[Floats]:
         if id(one) in seen or isinstance(one, (str, bytes, bool, int, float, complex, type(None))):
             continue
         seen.add(id(one))
-        values = _numbers(one)
-        if values is not None:
+        for values in _numbers(one):
             numbers += values.size
             yield values
-            continue
         waiting += _inside(one)
 
 
-def _numbers(one: Any) -> Floats | None:
-    """An object as an array of numbers, where it is one."""
-    if isinstance(one, (list, tuple)) and len(one) >= RUN and isinstance(one[0], (int, float)):
-        try:
-            return np.asarray(one, np.float64)
-        except (TypeError, ValueError):
-            return None
+def _numbers(one: Any) -> list[Floats]:
+    """The numbers of an array, of the columns of a table, or of the entries of a collection."""
     if isinstance(one, np.ndarray):
-        return one.astype(np.float64) if one.dtype.kind in "fiu" else None
-    kind = type(one).__module__.split(".")[0]
-    if kind in ("jaxlib", "jax", "torch", "pandas", "polars", "pyarrow"):
-        try:
-            values = np.asarray(one.to_numpy() if hasattr(one, "to_numpy") else one)
-        except Exception:  # noqa: BLE001 - a key, a tracer, a tensor elsewhere: no numbers to look at
-            return None
-        return values.astype(np.float64) if values.dtype.kind in "fiu" else None
-    return None
+        columns = [one[name] for name in one.dtype.names] if one.dtype.names else [one]
+        return [values.astype(np.float64) for values in columns if values.dtype.kind in "fiu"]
+    if isinstance(one, dict):
+        return _entries(list(one.values()))
+    if isinstance(one, (list, tuple)):
+        return _entries(list(one))
+    if type(one).__module__.split(".")[0] not in ("jaxlib", "jax", "torch", *TABLES):
+        return []
+    names = getattr(one, "columns", None)
+    if type(one).__module__.split(".")[0] in TABLES and names is not None:
+        parts = [one[name] for name in names] if hasattr(one, "__getitem__") else []
+    else:
+        parts = [one]
+    return [values for part in parts for values in _as_array(part)]
+
+
+def _entries(held: list[Any]) -> list[Floats]:
+    """Numbers, rows of numbers, or tuples of which some parts are numbers, one after another."""
+    if len(held) < RUN:
+        return []
+    first = held[0]
+    if isinstance(first, (int, float, np.generic)):
+        return _as_array(held)
+    if isinstance(first, np.ndarray):
+        return _as_array(held)
+    if not isinstance(first, (list, tuple)) or {type(one) for one in held} - {list, tuple}:
+        return []
+    width = min(len(one) for one in held)
+    return [values for at in range(width) for values in _as_array([one[at] for one in held])]
+
+
+def _as_array(part: Any) -> list[Floats]:
+    """A part as an array of numbers; nothing where it is none."""
+    try:
+        values = np.asarray(part.to_numpy() if hasattr(part, "to_numpy") else part)
+    except Exception:  # noqa: BLE001 - a key, a tensor elsewhere, a ragged list: no numbers to look at
+        return []
+    return [values.astype(np.float64)] if values.dtype.kind in "fiu" else []
 
 
 def _inside(one: Any) -> list[Any]:
@@ -184,7 +210,7 @@ def _inside(one: Any) -> list[Any]:
         defaults = [one.__defaults__, one.__kwdefaults__]
         return [*cells, *defaults, *(_globals_of(one) if is_stranger(one) else [])]
     if isinstance(one, ModuleType):
-        return []
+        return list(vars(one).values()) if is_own(one) else []
     held = [getattr(one, "func", None), getattr(one, "__wrapped__", None)]
     if isinstance(one, type):
         return [*vars(one).values(), *one.__bases__] if is_stranger(one) else []
@@ -204,7 +230,7 @@ def _filled(cell: Any) -> bool:
 
 
 def _globals_of(function: FunctionType) -> list[Any]:
-    """What the code of a function names outside of itself, but for modules."""
+    """What the code of a function names outside of itself, and the rest of its module."""
     codes, names = [function.__code__], set[str]()
     while codes:
         code = codes.pop()
@@ -212,4 +238,7 @@ def _globals_of(function: FunctionType) -> list[Any]:
         codes += [one for one in code.co_consts if isinstance(one, CodeType)]
     held = [function.__globals__.get(name) for name in names]
     constants = [one for one in function.__code__.co_consts if isinstance(one, tuple)]
-    return [*constants, *(value for value in held if not isinstance(value, ModuleType))]
+    module = sys.modules.get(function.__module__)
+    # whoever runs a script or notebook keeps more there than the agent that it defines uses
+    whole = [module] if module is not None and module.__name__ != "__main__" else []
+    return [*constants, *held, *whole]

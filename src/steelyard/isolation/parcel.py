@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from steelyard.agents.answers import LIBRARIES, PACKAGE, strangers_in
+from steelyard.isolation.pickling import dumps
+from steelyard.isolation.sources import own_modules
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Parcel:
         files: (module, file) that are run first, in this order: files of somebody's own that were
             named on the command line.
         content: the agent, pickled.
-        code: folders and files that hold its source.
+        code: files of its source, and of the modules that these import.
     """
 
     path: tuple[str, ...]
@@ -35,28 +38,24 @@ def pack_agent(agent: Any) -> Parcel | None:
 
     Classes of an importable module travel by name, those of a script or notebook as they are.
     """
-    import cloudpickle
-
-    modules = [sys.modules.get(name) for name in _modules_of(agent)]
-    own = [one for one in modules if one is not None and one.__name__ != "__main__"]
-    files = [one for one in own if not _importable(one) and getattr(one, "__file__", None)]
+    own = [one for name in _modules_of(agent) if (one := sys.modules.get(name)) is not None]
+    files = [one for one in own if one.__name__ != "__main__" and _has_file(one)]
+    files = [one for one in files if not _importable(one)]
     carried = [one for one in own if one not in files and not _importable(one)]
-    for one in carried:
-        cloudpickle.register_pickle_by_value(one)
     try:
-        content = cloudpickle.dumps(agent)
+        content = dumps(agent, [one for one in carried if one.__name__ != "__main__"])
     except Exception:  # noqa: BLE001 - whatever is inside decides what is raised
         return None
-    finally:
-        for one in carried:
-            cloudpickle.unregister_pickle_by_value(one)
-    places = [str(getattr(one, "__file__", "") or "") for one in own]
     return Parcel(
         path=tuple(str(Path(place).resolve()) if place else str(Path.cwd()) for place in sys.path),
         files=tuple((one.__name__, str(Path(str(one.__file__)).resolve())) for one in files),
         content=content,
-        code=tuple(str(Path(place).resolve().parent) for place in places if place),
+        code=tuple(os.path.realpath(str(one.__file__)) for one in own_modules(own)),
     )
+
+
+def _has_file(module: ModuleType) -> bool:
+    return bool(getattr(module, "__file__", None))
 
 
 def _modules_of(agent: Any) -> Sequence[str]:

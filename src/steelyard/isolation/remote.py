@@ -207,7 +207,8 @@ def _environment() -> dict[str, str]:
     """The environment of the run, with this package where the run has it."""
     home = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [home, known]))}
+    path = os.pathsep.join(filter(None, [home, known]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _changed_environment(folder: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
@@ -19,12 +18,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from steelyard.isolation.sources import PACKAGE, library_folders, source_of
+
 MOST = 200
 """Different things that are remembered."""
 
-CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", ".dll", ".dylib", ".pth", ".zip", ".egg-info")
-HARMLESS = ("/dev/", "/sys/", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/",
-            "/proc/self/status", "/proc/self/stat", "/proc/self/cgroup")  # fmt: skip
+HARMLESS = frozenset({
+    *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat"),
+    *("/proc/self/status", "/proc/self/stat", "/proc/self/cgroup", "/proc/self/statm"),
+})  # fmt: skip
+COUNTS = ("/sys/", "/proc/sys/")
+"""What libraries ask about the machine: cores, memory, limits."""
+
 FORKS = ("os.fork", "os.forkpty")
 PROCESSES = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn")
 SOCKETS = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto")
@@ -43,15 +49,16 @@ class Watch:
     """Listens to this process from now on; there is no way to stop listening.
 
     Args:
-        code: folders and files that hold the agent's own source.
+        code: files of the agent's own source.
     """
 
     def __init__(self, code: Sequence[str]) -> None:
         self._seen: dict[str, None] = {}
-        self._code = tuple(os.path.realpath(path) for path in code)
-        self._library = _libraries()
-        self._data = str(Path(__file__).resolve().parents[1] / "data" / "bundled")
-        self.on = False
+        self._code = frozenset(os.path.realpath(path) for path in code)
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+        compiled = (os.path.realpath(cache) + os.sep,) if cache else ()
+        self._library = (*library_folders(), *compiled)
+        self._data = str(Path(PACKAGE) / "data" / "bundled") + os.sep
         sys.addaudithook(self._hear)
         sys.meta_path.insert(0, _Finder())
 
@@ -61,8 +68,6 @@ class Watch:
         return seen
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        if not self.on:
-            return
         if event in FORKS:
             self._note("forked")
             raise Forbidden("an agent may not fork")
@@ -78,32 +83,19 @@ class Watch:
     def _file(self, path: object) -> None:
         if isinstance(path, int) or not isinstance(path, (str, bytes, os.PathLike)):
             return
-        told, name = os.fsdecode(path), os.path.realpath(os.fsdecode(path))
-        source = Path(name).suffix.lower() in CODE
-        if told.startswith(HARMLESS) or name.startswith(HARMLESS) or Path(name).is_dir():
+        told = os.fsdecode(path)
+        name = source_of(os.path.realpath(told))
+        if told in HARMLESS or told.startswith(COUNTS) or Path(name).is_dir():
             return
-        if source and (name.startswith(self._code) or _is_package(name)):
+        if name in self._code:
             return
-        if name.startswith(self._library) and not name.startswith(self._data):
+        if name.startswith((PACKAGE, *self._library)) and not name.startswith(self._data):
             return
         self._note(f"file {_shown(name)}")
 
     def _note(self, what: str) -> None:
         if len(self._seen) < MOST:
             self._seen[what] = None
-
-
-def _libraries() -> tuple[str, ...]:
-    """Folders of what is installed, and the cache of compiled programs."""
-    found = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix}
-    if cache := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        found.add(cache)
-    return tuple(os.path.realpath(path) + os.sep for path in found if path and path != os.sep)
-
-
-def _is_package(name: str) -> bool:
-    """Whether a file is source of this package, which may lie outside of what is installed."""
-    return name.startswith(str(Path(__file__).resolve().parents[1]) + os.sep)
 
 
 def _shown(name: str) -> str:

@@ -35,7 +35,7 @@ class Message:
 
 def pack(message: Message) -> bytes:
     """The bytes of a message."""
-    arrays = {name: np.ascontiguousarray(values) for name, values in message.arrays.items()}
+    arrays = {name: np.asarray(values, order="C") for name, values in message.arrays.items()}
     told = {
         "facts": message.facts,
         "arrays": [[name, one.dtype.str, list(one.shape)] for name, one in arrays.items()],

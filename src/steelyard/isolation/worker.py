@@ -60,8 +60,6 @@ class Worker:
             self._connection.send_bytes(pack(self._answer(command, given)))
 
     def _answer(self, command: str, given: Any) -> Message:
-        if self._watch is not None:
-            self._watch.on = True
         try:
             facts, arrays = getattr(self, f"_{command}")(given)
         except SteelyardError as error:
@@ -69,10 +67,7 @@ class Worker:
         except KeyboardInterrupt as error:  # nobody else interrupts this process
             facts, arrays = {"fault": fault_of(error)}, {}
         finally:
-            opened = []
-            if self._watch is not None:
-                self._watch.on = False
-                opened = self._watch.take()
+            opened = [] if self._watch is None else self._watch.take()
         return Message({**facts, "opened": opened, "closed": _closed()}, arrays)
 
     def _enter(self, given: tuple[Parcel, Circumstances]) -> tuple[Any, Any]:
@@ -84,7 +79,6 @@ class Worker:
             _set_clock(circumstances.ahead)
         sys.path[:] = parcel.path
         self._watch = Watch(parcel.code)
-        self._watch.on = True
         with guarded("cannot be made in a process of its own"):
             for name, file in parcel.files:
                 _run_file(name, file)
@@ -104,10 +98,10 @@ class Worker:
 
     def _hand_over(self, _: Any) -> tuple[Any, Any]:
         """The policies as bytes, for another process of this agent; the run never reads them."""
-        import cloudpickle
+        from steelyard.isolation.pickling import dumps
 
         with guarded("its policy cannot be kept"):
-            content = cloudpickle.dumps(_on_host(dict(self._at_desk.policies)))
+            content = dumps(_on_host(dict(self._at_desk.policies)))
         return {}, {"policies": np.frombuffer(content, np.uint8)}
 
     def _take_over(self, content: bytes) -> tuple[Any, Any]:

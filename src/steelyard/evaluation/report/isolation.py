@@ -61,6 +61,11 @@ def _compared(hunt: Facts) -> str:
     kinds = f" ({names(worlds)})" if worlds else ""
     many = f" among {counted(int(hunt['decisions']), 'decision')}" if hunt.get("decisions") else ""
     cuts = counted(int(hunt["cuts"]), "cut")
+    if hunt.get("told"):
+        return (
+            f"what it was told up to {cuts}{many} is the same under {future}{kinds}, and it acted "
+            "the same with another clock, environment, folder and home"
+        )
     return f"actions up to {cuts}{many} were compared under {future}{kinds}"
 
 
