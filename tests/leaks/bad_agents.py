@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import struct
 import sys
 import time
 
@@ -184,3 +185,66 @@ class NoPolicy(Steady):
 class EmptyPolicy(Steady):
     def train(self, key, env, params):
         return object(), {}
+
+
+def say(facts, arrays=None):
+    """Send a message that is well formed, as if the worker had."""
+    from steelyard.isolation.wire import Message, pack
+
+    content = pack(Message(facts, arrays or {}))
+    os.write(int(sys.argv[1]), struct.pack("!i", len(content)) + content)
+
+
+class SaysProgress(Steady):
+    def decide(self, past):
+        say({"progress": 5})
+        return super().decide(past)
+
+
+class SaysWhatItOpened(Steady):
+    def decide(self, past):
+        say({"opened": 5})
+        return super().decide(past)
+
+
+class SaysNothing(Steady):
+    def decide(self, past):
+        say({})
+        return super().decide(past)
+
+
+class SaysText(Steady):
+    def decide(self, past):
+        say({"fault": ["x" * 9_000, "\n\n"]})
+        return super().decide(past)
+
+
+class SaysAnotherShape(Steady):
+    def decide(self, past):
+        say({}, {"action": np.zeros((3, 4))})
+        return super().decide(past)
+
+
+class SaysNoNumber(Steady):
+    def decide(self, past):
+        say({}, {"action": np.full((1, *past.actions.shape), np.nan)})
+        return super().decide(past)
+
+
+class SaysItHasLearned(Steady):
+    def train(self, key, env, params):
+        say({"digest": 3, "updates": "x", "of": None}, {"7/loss": np.zeros(3)})
+        return Steady(), {}
+
+
+class Touchy(Steady):
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+
+class RaisesWhereItIsMade(Steady):
+    def __setstate__(self, state):
+        raise RuntimeError("not here")
+
+    def __getstate__(self):
+        return {"size": 1}

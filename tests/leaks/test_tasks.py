@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import pytest
 
 from steelyard.benchmark import Window, open_venue
@@ -39,7 +40,7 @@ def shortened(name):
 def fewer(agent):
     """At most two members of each kind of an ensemble."""
     population = getattr(agent, "population", None)
-    if population is None or max(population.counts) <= MEMBERS:
+    if not hasattr(agent, "take") or max(population.counts) <= MEMBERS:
         return agent
     groups = tuple((one, min(count, MEMBERS)) for one, count in population.groups)
     take = min(agent.take, MEMBERS) if isinstance(agent.take, int) else agent.take
@@ -57,6 +58,13 @@ def runs():
         return held[name]
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """Programs of one agent are of no use to the next; thousands of them fill a process."""
+    yield
+    jax.clear_caches()
 
 
 def pairs():

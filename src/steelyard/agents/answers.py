@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from inspect import isroutine
+from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import getattr_static, isroutine
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from steelyard.types import Space
 PACKAGE = "steelyard"
 HERE = Path(__file__).resolve().parents[1]
 LIBRARIES = (
-    *("builtins", "collections", "dataclasses", "enum", "functools", "types", "typing"),
+    *("builtins", "collections", "dataclasses", "enum", "functools", "inspect", "types", "typing"),
     *("numpy", "jax", "jaxlib", "jaxtyping", "equinox", "optax"),
 )
 """What this package builds on; objects of these are nobody's own."""
@@ -93,7 +94,7 @@ def _root_of_file(file: str | None) -> str:
 
 def strangers_in(value: Any) -> list[Any]:
     """Everything inside of an object, itself included, that is somebody's own."""
-    return [part for part, _ in _parts(value, True, set()) if is_stranger(part)]
+    return [part for part, _ in _parts(value) if is_stranger(part)]
 
 
 def require_agent(agent: Any) -> None:
@@ -127,7 +128,7 @@ def require_policy(policy: Any) -> None:
     Raises:
         ContractError: the hint is a line that a policy has.
     """
-    for part, asked in _parts(policy, True, set()):
+    for part, asked in _parts(policy):
         for method in BINDS:
             bind = getattr(part, method, None) if _has_own(part, method) else None
             if callable(bind) and (asked or _is_asked_by_its_own(part, bind)):
@@ -150,7 +151,7 @@ def require_policy(policy: Any) -> None:
 
 def _has_own(part: object, method: str) -> bool:
     """Whether an object has a method that somebody wrote for it; classes of Python mean others."""
-    if isroutine(part) or isinstance(part, type):
+    if isroutine(part) or isinstance(part, type) or getattr_static(part, method, None) is None:
         return False
     foreign = is_stranger(part) and _package_of(part) not in sys.stdlib_module_names
     return foreign or method in getattr(part, "__dict__", {})
@@ -169,30 +170,46 @@ def _package_of(value: object) -> str:
     return str(module).split(".")[0]
 
 
-def _parts(value: Any, asked: bool, seen: set[int]) -> Iterator[tuple[Any, bool]]:
+def _parts(value: Any) -> Iterator[tuple[Any, bool]]:
     """An object and all that it holds, and whether this package would ask that to `bind`.
 
     It asks the policy, and what its own policies hold. What somebody's own object holds is asked by
     nobody; it may have a method of that name from another library, where it means something else.
     """
     plain = (str, bytes, int, float, complex, type(None), np.ndarray, np.generic, ModuleType)
-    if isinstance(value, plain) or id(value) in seen:
-        return
-    seen.add(id(value))
+    waiting, seen = [(value, True)], set[int]()
+    while waiting:
+        one, asked = waiting.pop()
+        if isinstance(one, plain) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if type(one) not in (dict, list, tuple, set, frozenset):
+            yield one, asked
+            asked = asked and not is_stranger(one)
+        waiting += [(held, asked) for held in reversed(held_by(one))]
+
+
+def held_by(value: Any) -> list[Any]:
+    """What an object holds, found without running code of its class."""
+    if isinstance(value, type):
+        return []
+    held: list[Any] = []
     if isinstance(value, dict):
-        held = list(value.values())
+        held.extend(value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
-        held = list(value)
-    elif isinstance(value, type):
-        held = []
-    else:
-        held = list(getattr(value, "__dict__", {}).values())
-        held += [getattr(value, name, None) for name in ("func", "__func__", "__self__")]
-    if type(value) not in (dict, list, tuple, set, frozenset):
-        yield value, asked
-        asked = asked and not is_stranger(value)
-    for one in held:
-        yield from _parts(one, asked, seen)
+        held.extend(value)  # `+=` would ask what the other one adds
+    elif isinstance(value, partial):
+        held += [value.func, value.args, value.keywords]
+    elif isinstance(value, MethodType):
+        held += [value.__func__, value.__self__]
+    for kind in type(value).__mro__:
+        slots = [one for one in vars(kind).values() if isinstance(one, MemberDescriptorType)]
+        for slot in slots if "__slots__" in vars(kind) else []:
+            with suppress(AttributeError):  # it was never filled
+                held.append(slot.__get__(value))
+    with suppress(AttributeError):
+        held.extend(object.__getattribute__(value, "__dict__").values())
+    return held
 
 
 def require_numbers(actions: NDArray[Any], space: Space) -> None:

@@ -74,9 +74,9 @@ def configure(agent: Any, learning: Mapping[str, Facts], name: str = "") -> Any:
 
 def settings(agent: Any) -> dict[str, Any]:
     """An agent's hyper-parameters, ready for JSON; those of an ensemble's members within."""
-    return {
-        name: _plain(getattr(agent, name)) for name in getattr(agent, "__dataclass_fields__", {})
-    }
+    names = getattr(type(agent), "__dataclass_fields__", {})
+    # a field that is filled later is no setting
+    return {name: _plain(getattr(agent, name)) for name in names if hasattr(agent, name)}
 
 
 def identity(agent: Any) -> str:
@@ -99,6 +99,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "__dataclass_fields__"):
+    if hasattr(type(value), "__dataclass_fields__"):
         return {"agent": type(value).__name__} | settings(value)
     return repr(value)

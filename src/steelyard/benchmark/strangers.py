@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from steelyard.agents.answers import require_agent
+from steelyard.agents.answers import guarded, require_agent
 from steelyard.benchmark.hunt import Finding, LessonHunt
 from steelyard.benchmark.passes import day_of
 from steelyard.benchmark.rehearsal import Actions, Pass, Stages, recorded
@@ -86,7 +86,8 @@ class Stranger:
         trust: bool = False,
         limit: float = LIMIT,
     ) -> None:
-        require_agent(agent)
+        with guarded():
+            require_agent(agent)
         self._venue, self._name, self._agent, self._lessons = venue, name, agent, lessons
         self._report, self._trust, self._limit = report, trust, limit
         self._parcel: Parcel | None = pack_agent(agent)

@@ -6,16 +6,20 @@ or the returns, of an asset on consecutive rows behind the last one that it may 
 
 from __future__ import annotations
 
+import re
 import sys
+from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType, ModuleType
+from dis import get_instructions
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.agents.answers import is_stranger
+from steelyard.agents.answers import held_by, is_stranger
 from steelyard.isolation.sources import is_own
 from steelyard.types import Floats, Panel
 
@@ -24,6 +28,13 @@ RUN = 6
 
 SAME = 2e-7
 """Relative distance below which two numbers are the same, which float32 keeps."""
+
+SHORTEST, LONGEST = 40, 20_000_000
+"""Letters of a text that is looked through for numbers."""
+
+NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?")
+
+READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 TABLES = ("pandas", "polars", "pyarrow")
 
@@ -59,13 +70,21 @@ def find_baggage(agent: Any, panel: Panel, known: int) -> Found | None:
     best: Found | None = None
     for values in _arrays(agent):
         for name, needle in needles.items():
-            found = _first(values, needle)
-            if found is None:
-                continue
-            asset, row = found
-            if best is None or known + 1 + row < best.row:
-                best = Found(panel.assets[asset], known + 1 + row, name)
+            for form in _forms(values, len(panel.assets)):
+                found = _first(form, needle)
+                if found is None:
+                    continue
+                asset, row = found
+                if best is None or known + 1 + row < best.row:
+                    best = Found(panel.assets[asset], known + 1 + row, name)
     return best
+
+
+def _forms(values: Floats, assets: int) -> list[Floats]:
+    """Numbers as they are and, of a long column, one asset after another within each row."""
+    if values.ndim != 1 or assets == 1 or len(values) < RUN * assets:
+        return [values]
+    return [values, values[: len(values) // assets * assets].reshape(-1, assets)]
 
 
 def _needles(panel: Panel, known: int) -> dict[str, Floats]:
@@ -143,32 +162,59 @@ def _arrays(agent: Any) -> Iterator[Floats]:
     waiting, seen, numbers = [agent], set[int](), 0
     while waiting and len(seen) < MOST_OBJECTS and numbers < MOST_NUMBERS:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, (str, bytes, bool, int, float, complex, type(None))):
+        if id(one) in seen or isinstance(one, (bool, int, float, complex, type(None))):
             continue
         seen.add(id(one))
         for values in _numbers(one):
             numbers += values.size
             yield values
-        waiting += _inside(one)
+        if _library(one) not in TABLES:  # how a table is made inside tells nothing more
+            waiting += _inside(one)
+
+
+def _library(one: Any) -> str:
+    """The library that an object is of; of some types the name of the module is no text."""
+    return str(getattr(type(one), "__module__", "")).split(".")[0]
 
 
 def _numbers(one: Any) -> list[Floats]:
     """The numbers of an array, of the columns of a table, or of the entries of a collection."""
+    if isinstance(one, (str, bytes)):
+        return _in_text(one)
     if isinstance(one, np.ndarray):
+        if one.dtype.kind == "O":
+            return _entries(one.tolist()) if one.ndim else []
         columns = [one[name] for name in one.dtype.names] if one.dtype.names else [one]
         return [values.astype(np.float64) for values in columns if values.dtype.kind in "fiu"]
     if isinstance(one, dict):
         return _entries(list(one.values()))
-    if isinstance(one, (list, tuple)):
+    if isinstance(one, (list, tuple, deque, array)):
         return _entries(list(one))
-    if type(one).__module__.split(".")[0] not in ("jaxlib", "jax", "torch", *TABLES):
+    library = _library(one)
+    if library not in ("jaxlib", "jax", "torch", *TABLES) or isinstance(one, type):
         return []
-    names = getattr(one, "columns", None)
-    if type(one).__module__.split(".")[0] in TABLES and names is not None:
-        parts = [one[name] for name in names] if hasattr(one, "__getitem__") else []
-    else:
-        parts = [one]
+    parts = _columns(one) if library in TABLES else [one]
     return [values for part in parts for values in _as_array(part)]
+
+
+def _columns(table: Any) -> list[Any]:
+    """The columns of a table, or the thing itself where it has none."""
+    try:
+        return [table[name] for name in getattr(table, "column_names", None) or table.columns]
+    except Exception:  # noqa: BLE001 - a series, an expression: no table
+        return [table]
+
+
+def _in_text(text: str | bytes) -> list[Floats]:
+    """The numbers of a text, line by line where each has as many, else one after another."""
+    if not SHORTEST <= len(text) <= LONGEST:
+        return []
+    lines = (text.decode("latin-1") if isinstance(text, bytes) else text).splitlines()
+    rows = [values for line in lines if (values := [float(one) for one in NUMBER.findall(line)])]
+    usual = max({len(row) for row in rows}, key=[len(row) for row in rows].count, default=0)
+    table = [row for row in rows if len(row) == usual]
+    flat = [value for row in rows for value in row]
+    return [np.asarray(held, np.float64) for held in (table, flat) if len(held) >= RUN]
 
 
 def _entries(held: list[Any]) -> list[Floats]:
@@ -192,34 +238,29 @@ def _as_array(part: Any) -> list[Floats]:
         values = np.asarray(part.to_numpy() if hasattr(part, "to_numpy") else part)
     except Exception:  # noqa: BLE001 - a key, a tensor elsewhere, a ragged list: no numbers to look at
         return []
+    if values.dtype.kind == "O" and values.ndim and not isinstance(part, list):
+        return _entries(values.tolist())
     return [values.astype(np.float64)] if values.dtype.kind in "fiu" else []
 
 
 def _inside(one: Any) -> list[Any]:
     """What an object holds: its fields, the closure and the globals of its code."""
     if isinstance(one, dict):
-        return [*one.keys(), *one.values()]
-    if isinstance(one, (list, tuple, set, frozenset)):
-        return list(one)
-    if isinstance(one, Panel):
-        return [one.fields, one.context]
-    if isinstance(one, MethodType):
-        return [one.__func__, one.__self__]
+        return [*one.keys(), *held_by(one)]
     if isinstance(one, FunctionType):
         cells = [cell.cell_contents for cell in one.__closure__ or () if _filled(cell)]
         defaults = [one.__defaults__, one.__kwdefaults__]
-        return [*cells, *defaults, *(_globals_of(one) if is_stranger(one) else [])]
+        own = _globals_of(one) if is_stranger(one) else []
+        return [*cells, *defaults, *held_by(one), *own]
     if isinstance(one, ModuleType):
         return list(vars(one).values()) if is_own(one) else []
-    held = [getattr(one, "func", None), getattr(one, "__wrapped__", None)]
     if isinstance(one, type):
         return [*vars(one).values(), *one.__bases__] if is_stranger(one) else []
     if isinstance(one, (staticmethod, classmethod)):
         return [one.__func__]
     if isinstance(one, property):
         return [one.fget, one.fset]
-    slots = [getattr(one, name, None) for name in getattr(type(one), "__slots__", ())]
-    return [*getattr(one, "__dict__", {}).values(), *slots, *held, type(one)]
+    return [*held_by(one), type(one)]
 
 
 def _filled(cell: Any) -> bool:
@@ -234,7 +275,8 @@ def _globals_of(function: FunctionType) -> list[Any]:
     codes, names = [function.__code__], set[str]()
     while codes:
         code = codes.pop()
-        names.update(code.co_names)
+        reads = (one for one in get_instructions(code) if one.opname in READS)
+        names.update(str(one.argval) for one in reads)
         codes += [one for one in code.co_consts if isinstance(one, CodeType)]
     held = [function.__globals__.get(name) for name in names]
     constants = [one for one in function.__code__.co_consts if isinstance(one, tuple)]

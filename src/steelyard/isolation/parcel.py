@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import getattr_static
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,7 +63,8 @@ def _modules_of(agent: Any) -> Sequence[str]:
     """Modules of everything in an agent that is not of this package."""
     found: dict[str, None] = {}
     for one in strangers_in(agent):
-        place = one if callable(one) and hasattr(one, "__name__") else type(one)
+        named = callable(one) and getattr_static(one, "__name__", None) is not None
+        place = one if named else type(one)
         for kind in getattr(place, "__mro__", (place,)):
             module = str(getattr(kind, "__module__", ""))
             if module.split(".")[0] not in (PACKAGE, *LIBRARIES, ""):

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
@@ -19,17 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.agents.answers import as_action
 from steelyard.errors import ContractError, WorkerError
 from steelyard.isolation.desk import Learned, Lesson, Moment, Opening, Progress
 from steelyard.isolation.parcel import Parcel
 from steelyard.isolation.wire import Message, receive, unpack
 from steelyard.isolation.worker import Circumstances
+from steelyard.types import Space
 
 LIMIT = 60.0
 """Seconds that a decision may take."""
 
 START = 180.0
 """Seconds that a process may take to start and to make its agent."""
+
+LONGEST = 1_000
+"""Letters of a line that the process of somebody's own code wrote."""
 
 LOUD = 2**24
 """Bytes that an agent may print."""
@@ -57,6 +63,7 @@ class Remote:
 
     def __init__(self, parcel: Parcel, *, changed: bool = False, limit: float = LIMIT) -> None:
         self._limit, self._opened, self._printed = limit, dict[str, None](), 0
+        self._actions, self._accounts = Space(), 0
         self._room = tempfile.TemporaryDirectory(prefix="steelyard-")
         ours, theirs = socket.socketpair()
         folder = self._room.name if changed else ""
@@ -89,16 +96,18 @@ class Remote:
         """As `Desk.learn`; takes as long as it takes."""
         told = self._call("learn", lesson, None, progress)
         logs: list[dict[str, Any]] = [{} for _ in lesson.seeds]
-        for name, values in told.arrays.items():
-            number, _, log = name.partition("/")
-            logs[int(number)][log] = np.asarray(values, np.float64)
-        facts = told.facts
-        return Learned(logs, str(facts["digest"]), int(facts["updates"]), int(facts["of"]))
+        with _reading():
+            for name, values in told.arrays.items():
+                number, _, log = name.partition("/")
+                logs[int(number)][log] = np.asarray(values, np.float64)
+            facts = told.facts
+            return Learned(logs, str(facts["digest"]), int(facts["updates"]), int(facts["of"]))
 
     def hand_over(self) -> bytes:
         """The policies, for another process of the same agent; never to be read here."""
-        policies = self._call("hand_over", None, START).arrays["policies"]
-        return policies.astype(np.uint8).tobytes()
+        told = self._call("hand_over", None, START)
+        with _reading():
+            return told.arrays["policies"].astype(np.uint8).tobytes()
 
     def take_over(self, policies: bytes) -> None:
         """Go on with the policies of another process."""
@@ -106,14 +115,17 @@ class Remote:
 
     def begin(self, opening: Opening) -> None:
         """As `Desk.begin`."""
+        self._actions, self._accounts = opening.actions, len(opening.seeds)
         self._call("begin", opening, max(self._limit, START))
 
     def decide(self, moment: Moment) -> NDArray[Any]:
         """As `Desk.decide`, within the limit of time."""
         told = self._call("decide", moment, self._limit)
-        if "action" not in told.arrays:
-            raise ContractError("answered with nothing")
-        return told.arrays["action"]
+        with _reading():
+            answers = told.arrays["action"]
+            if len(answers) != self._accounts:
+                raise ValueError(f"{len(answers)} actions for {self._accounts} accounts")
+        return np.stack([as_action(one, self._actions) for one in answers])
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -139,19 +151,20 @@ class Remote:
             self._connection.send_bytes(pickle.dumps((command, given)))
             told = self._wait(seconds)
             while "progress" in told.facts:
-                done, total = told.facts["progress"]
+                with _reading():
+                    done, total = (int(number) for number in told.facts["progress"])
                 if progress is not None:
-                    progress(int(done), int(total))
+                    progress(done, total)
                 told = self._wait(seconds)
         except (EOFError, OSError, WorkerError) as error:
             raise self._ended(error) from None
         facts: Mapping[str, Any] = told.facts
-        for what in facts.get("opened", ()):
-            self._opened[str(what)] = None
+        with _reading():
+            self._opened.update(dict.fromkeys(_line(what) for what in facts.get("opened", ())))
         if "forked" in self._opened:
             raise ContractError("forked", hint="an agent decides in the process that it is given")
         if "fault" in facts:
-            raise ContractError(str(facts["fault"]), hint=str(facts.get("hint", "")))
+            raise ContractError(_line(facts["fault"]), hint=_line(facts.get("hint", "")))
         if facts.get("closed"):
             raise ContractError("closed its standard output", hint="leave sys.stdout open")
         return told
@@ -191,6 +204,21 @@ class Remote:
             while chunk := os.read(stream.fileno(), 1 << 16):
                 self._printed += len(chunk)
                 self._tail = (self._tail + chunk)[-2_000:]
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Read from an answer, which may say anything: its process is somebody else's."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        told = f"{type(error).__name__}: {_line(error)}"
+        raise ContractError(f"its process answered with what was not asked for, {told}") from None
+
+
+def _line(told: object) -> str:
+    """What somebody else's code wrote, as one line of no great length."""
+    return " ".join(str(told).split())[:LONGEST]
 
 
 class _quiet:
