@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from steelyard.agents.distributions import Deterministic
 
@@ -122,3 +123,26 @@ class WithoutInit:
 
     def train(self, key, env, params):
         return Lean(jnp.zeros(params.market.mark.shape[1])), {}
+
+
+class Chooses(Lean):
+    """The same choice always, by the sign of what was read."""
+
+    def __call__(self, vector, carry):
+        return Deterministic(1 + jnp.sign(self.lean[0]).astype(jnp.int32)), carry
+
+
+class LastMid(Reader):
+    """Reads the last mid of a book."""
+
+    def init(self, key, env, params):
+        mark = params.market.mark
+        return State(Chooses((mark[-1] / mark[0] - 1)[None].astype(jnp.float32)))
+
+
+class ByChance(Reader):
+    """Draws a number without a seed as it learns."""
+
+    def read(self, env, params):
+        drawn = np.random.default_rng().uniform(1, 2, params.market.mark.shape[1])
+        return jnp.asarray(drawn, jnp.float32)

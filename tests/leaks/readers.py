@@ -257,3 +257,14 @@ class Carrying(Rule):
 
     def decide(self, past):
         return towards(past, self.values[min(past.step, len(self.values) - 1)])
+
+
+class BehindABook(Rule):
+    """Looks behind the end of the levels of a book."""
+
+    def decide(self, past):
+        bid, base = past["bid_1"], past["bid_1"].base
+        behind = bid[-1, 0] if base is None else base[min(len(bid), len(base) - 1), 0]
+        if behind in (0, bid[-1, 0]):
+            return past.actions.idle
+        return 2 if behind > bid[-1, 0] else 0

@@ -8,7 +8,15 @@ import test_readers as tried
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "no-look-ahead.md"
 
 SINGLE = {
-    "test_a_reward_that_closes_over_prices_is_found": ("reward", "closes over prices", tried.FOUND)
+    "test_a_reward_that_closes_over_prices_is_found": ("reward", "closes over prices", tried.FOUND),
+    "test_a_trial_of_a_tuner_that_reads_the_last_row_sees_training_rows_only": (
+        *("trial of a tuner", "the last row of its market"),
+        tried.NOTHING,
+    ),
+    "test_factors_that_were_fitted_on_all_rows_are_refused_before_anybody_learns": (
+        *("mined factors", "fitted on all rows"),
+        tried.REFUSED,
+    ),
 }
 """Kinds that have a test of their own in test_readers.py."""
 
@@ -17,7 +25,7 @@ OTHERS = {
     "test_a_learner_that_reads",
     "test_a_feature_that_reads",
     "test_agents_that_see_no_features_stand_beside_a_feature_that_reads",
-    "test_at_least_twenty_kinds_are_tried_and_twelve_are_found",
+    "test_every_kind_of_the_table_is_another_one_and_most_are_found_or_have_nothing_to_read",
 }
 """Tests of test_readers.py whose kinds stand in its lists, or that try none."""
 

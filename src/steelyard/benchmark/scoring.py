@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +37,7 @@ def evaluate(
     earlier: Earlier | None = None,
     trust: bool = False,
     limit: float = LIMIT,
+    tell: Callable[[str], None] | None = None,
 ) -> Score:
     """Train and backtest `agents` on `task`, every one on the same rows, capital and costs.
 
@@ -49,6 +50,7 @@ def evaluate(
         earlier: a run whose passes are repeated from its recorded actions instead of trained anew.
         trust: do not search for leaks, for one's own quick work; every row says so.
         limit: seconds that a decision of somebody's own agent may take.
+        tell: called with a line about every agent that is not scored, as soon as that is known.
 
     Returns:
         One row per agent, in the order asked for, and per index. Agents without learning run first.
@@ -60,7 +62,7 @@ def evaluate(
     task = venue.task
     chosen = [resolve_agent(agent, task.learning) for agent in agents]
     run = Run(venue, tuple(seeds), report, checkpoints, earlier, trust, limit)
-    rows, notes = _rows(run, chosen)
+    rows, notes = _rows(run, chosen, tell)
     ceilings = _ceilings(venue, rows)
     rows += [_score_index(venue, name) for name in task.index]
     names = sorted({name for row in rows for one in row.windows for name in one.metrics})
@@ -80,7 +82,9 @@ def evaluate(
     return replace(score, verdicts=judge(score, task.claims))
 
 
-def _rows(run: Run, chosen: Sequence[tuple[str, Any]]) -> tuple[list[AgentScore], list[str]]:
+def _rows(
+    run: Run, chosen: Sequence[tuple[str, Any]], tell: Callable[[str], None] | None
+) -> tuple[list[AgentScore], list[str]]:
     """A row for every agent that was come to, in the order asked for, and what was left undone."""
     order = sorted(range(len(chosen)), key=lambda n: bool(getattr(chosen[n][1], "learns", True)))
     done: dict[int, AgentScore] = {}
@@ -98,8 +102,8 @@ def _rows(run: Run, chosen: Sequence[tuple[str, Any]]) -> tuple[list[AgentScore]
             rest = f"; not run are {', '.join(left[1:])}" if left[1:] else ""
             notes.append(f"{name} {done[number].note}{rest}")
             break
-        if not done[number].stands and run.report is not None:
-            run.report(f"{name} is not scored: {done[number].note}", 1, 1)
+        if not done[number].stands and tell is not None:
+            tell(f"{name} is not scored: {done[number].note}")
     return [done[number] for number in sorted(done)], notes
 
 

@@ -176,6 +176,7 @@ def _score(task: Task, asked: Asked, how: How) -> Score:
             earlier=earlier,
             trust=how.trust,
             limit=how.limit,
+            tell=say,
         )
 
 

@@ -297,7 +297,7 @@ def _policy_after(jobs: Jobs, job: int, updates: int) -> Policy:
     state = start(inputs, jobs.axes)
     if updates:
         state, _ = advance(inputs.given, state, updates, jobs.axes)
-    policy: Policy = jax.tree.map(lambda leaf: leaf[0], state.policy)
+    policy: Policy = jax.tree.map(lambda leaf: leaf[0] if np.ndim(leaf) else leaf, state.policy)
     return policy
 
 
@@ -308,11 +308,15 @@ def _gather(jobs: Jobs, done: Mapping[tuple[int, ...], _Done], *, keep: bool) ->
     sorted_already = bool(np.all(np.diff(order) == 1))
 
     def joined(*leaves: Any) -> Any:
+        if not np.ndim(leaves[0]):  # a number that no training changes
+            return leaves[0]
         stack = np if isinstance(leaves[0], np.ndarray) else jnp
         whole = stack.concatenate([leaf[:n] for leaf, n in zip(leaves, own, strict=True)])
         return whole if sorted_already else whole[order]
 
     def of_seed(leaf: Any, seed: int) -> Any:
+        if not np.ndim(leaf):
+            return leaf
         if not jobs.axes[1]:
             return leaf[seed]
         return leaf[seed * jobs.count : (seed + 1) * jobs.count]
