@@ -25,7 +25,7 @@ OPTIMISERS = ("min_variance", "mean_variance")
 def cases():
     """Every (task, agent) that is kept; slow is what takes more than a few seconds in all."""
     for task, agent in dict.fromkeys(tuple(key.split("|")[:2]) for key in KEPT if digits(key)):
-        fast = task == "stock-2023" or (task == "stock-dow30" and agent not in OPTIMISERS)
+        fast = task == "stock-dow30" and agent not in OPTIMISERS
         yield pytest.param(task, agent, marks=() if fast else pytest.mark.slow)
 
 

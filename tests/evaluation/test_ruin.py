@@ -240,7 +240,7 @@ def same_bits(scored, resetting):
     return all(jax.tree.leaves(jax.tree.map(np.array_equal, scored, resetting)))
 
 
-@pytest.mark.parametrize("precision", ["float32", "exact"])
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "exact"])
 @pytest.mark.parametrize("policy", ["drawn", "network", "recorded"])
 def test_a_pass_without_a_ruin_is_the_rollout_to_the_last_bit(precision, policy):
     panel, random = random_panel(4, 40, 3), np.random.default_rng(4)
@@ -259,7 +259,7 @@ def test_a_pass_without_a_ruin_is_the_rollout_to_the_last_bit(precision, policy)
     assert same_bits(scored, resetting)
 
 
-@pytest.mark.parametrize("precision", ["float32", "exact"])
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "exact"])
 def test_a_pass_through_a_book_is_the_rollout_to_the_last_bit(precision):
     with jax.enable_x64(precision == "exact"):
         market = build_book(random_books(6, segments=3), precision=precision, lot=1e-3)

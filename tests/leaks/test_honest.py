@@ -69,6 +69,7 @@ class Chance(Together):
         self.rules.insert(5, readers.ByChance())
 
 
+@pytest.mark.slow
 def test_one_rule_among_many_that_is_not_honest_is_found():
     row = score_agent(shared_run("stocks"), "together", Chance())
     assert row.hunt["finding"]["date"] == "2002-10-01"
